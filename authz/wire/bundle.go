@@ -1,0 +1,252 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"latchkey/authz"
+	"latchkey/authz/name"
+)
+
+// Bundle is the access of one stack as it crosses the network. Its strings are
+// not yet parsed into types: a bad user must refuse only himself (see Users).
+type Bundle struct {
+	Format       int      `json:"format"`
+	ControlPlane string   `json:"control_plane"`
+	Stack        string   `json:"stack"`
+	Epoch        int64    `json:"epoch"`
+	Serial       int64    `json:"serial"`
+	Issued       string   `json:"issued"` // RFC 3339, UTC, seconds
+	Users        []User   `json:"users"`  // sorted by name
+	Settings     Settings `json:"settings"`
+	Log          LogHead  `json:"log"`
+	// Confirmed names removals that an administrator confirmed although they are
+	// many; an agent holds a mass removal that is not confirmed.
+	Confirmed []string `json:"confirmed_removals"`
+}
+
+// User is one user of a bundle.
+type User struct {
+	ID       string   `json:"id"`
+	ARN      string   `json:"arn"`
+	Name     string   `json:"name"`
+	UID      int64    `json:"uid"`
+	Keys     []string `json:"keys"` // TYPE BASE64
+	SSH      bool     `json:"ssh"`
+	Sudo     bool     `json:"sudo"`
+	NotAfter string   `json:"not_after"` // RFC 3339, UTC, seconds; empty: no end
+}
+
+// Settings are the stack's wishes about its instances.
+type Settings struct {
+	KeysMode   string `json:"keys_mode"` // command
+	OnRevoke   string `json:"on_revoke"` // lock
+	Homes      string `json:"homes"`     // keep
+	Stale      string `json:"stale"`     // keep
+	MinRSABits int    `json:"min_rsa_bits"`
+}
+
+// DefaultSettings are what a stack has when nobody chose.
+func DefaultSettings() Settings {
+	return Settings{KeysMode: "command", OnRevoke: "lock", Homes: "keep", Stale: "keep", MinRSABits: 2048}
+}
+
+// LogHead is the audit log's size and root when the bundle was made.
+type LogHead struct {
+	Size int64  `json:"size"`
+	Root string `json:"root"` // hex
+}
+
+// Target is what an instance accepts bundles for, and the newest it has seen.
+type Target struct {
+	ControlPlane string
+	Stack        authz.StackID
+	Epoch        int64
+	Serial       int64
+}
+
+// Reasons for refusing a bundle.
+var (
+	ErrSignature = name.Refuse("bad_signature", "bundle has no signature by a trusted key")
+	ErrFormat    = name.Refuse("unknown_format", "bundle has a format this program does not know")
+	ErrTarget    = name.Refuse("wrong_target", "bundle is for another control plane or stack")
+	ErrRollback  = name.Refuse("rollback", "bundle is older than one already accepted")
+	ErrJump      = name.Refuse("fast_forward", "bundle's serial jumps further than is possible")
+	ErrSettings  = name.Refuse("unknown_setting", "bundle holds a setting this program does not know")
+)
+
+// maxJump bounds how far a serial may run ahead, so that a single bad bundle
+// cannot use the numbers up (requirement R99).
+const maxJump = 1 << 32
+
+// Seal prints the bundle and signs the exact bytes.
+func Seal(b Bundle, signer note.Signer) ([]byte, error) {
+	text, err := Encode(b)
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := note.Sign(&note.Note{Text: string(text)}, signer)
+	if err != nil {
+		return nil, fmt.Errorf("sign bundle of stack %s: %w", b.Stack, err)
+	}
+	return sealed, nil
+}
+
+// Open proves a sealed bundle and decodes it: signature over the received bytes
+// first, by any of the trusted keys, then the form, then that it is meant for
+// the target and not older than what the target has seen. The same serial is
+// accepted again, so that an agent can re-read its own cache.
+func Open(sealed []byte, trusted note.Verifiers, target Target) (Bundle, error) {
+	if len(sealed) > MaxBundle {
+		return Bundle{}, ErrTooLarge
+	}
+	n, err := note.Open(sealed, trusted)
+	if err != nil {
+		return Bundle{}, fmt.Errorf("%w: %v", ErrSignature, err)
+	}
+	var b Bundle
+	if err := Decode([]byte(n.Text), &b); err != nil {
+		return Bundle{}, err
+	}
+	if err := b.check(target); err != nil {
+		return Bundle{}, err
+	}
+	return b, nil
+}
+
+func (b Bundle) check(t Target) error {
+	if b.Format != Format {
+		return ErrFormat
+	}
+	if b.ControlPlane != t.ControlPlane || b.Stack != t.Stack.String() {
+		return ErrTarget
+	}
+	switch {
+	case b.Epoch < 1, b.Serial < 1, b.Users == nil, b.Confirmed == nil:
+		return ErrNotCanonical
+	case b.Epoch < t.Epoch, b.Epoch == t.Epoch && b.Serial < t.Serial:
+		return ErrRollback
+	case b.Epoch-t.Epoch > maxJump, b.Epoch == t.Epoch && b.Serial-t.Serial > maxJump:
+		return ErrJump
+	}
+	if _, err := b.IssuedAt(); err != nil {
+		return err
+	}
+	return b.Settings.check()
+}
+
+func (s Settings) check() error {
+	known := DefaultSettings()
+	known.MinRSABits = s.MinRSABits
+	if s != known || (s.MinRSABits != 2048 && s.MinRSABits != 3072) {
+		return ErrSettings
+	}
+	return nil
+}
+
+// IssuedAt returns when the bundle was made.
+func (b Bundle) IssuedAt() (time.Time, error) { return parseTime(b.Issued) }
+
+// Rejected is a user of a bundle that was refused, and why.
+type Rejected struct {
+	Name   string // as in the bundle, not safe to print unquoted
+	Reason error
+}
+
+// Access parses the bundle's users into grants. A user that does not parse, or
+// that clashes with one before it, is refused alone: even a valid signature
+// cannot bring a bad name, uid or key to a machine (requirement R105).
+func (b Bundle) Access() (authz.Access, []Rejected) {
+	stack, _ := authz.ParseStackID(b.Stack) // Open compared it with a parsed id
+	access := authz.Access{Stack: stack}
+	var rejected []Rejected
+	seen := map[any]bool{}
+	for _, u := range b.Users {
+		g, err := u.grant(authz.KeyPolicy{MinRSABits: b.Settings.MinRSABits})
+		if err == nil && (seen[g.Username] || seen[g.UID] || seen[g.User]) {
+			err = ErrTwice
+		}
+		if g.Username.String() != "" && err == nil {
+			seen[g.Username], seen[g.UID], seen[g.User] = true, true, true
+			access.Grants = append(access.Grants, g)
+		}
+		if err != nil && !errors.Is(err, errNoSSH) {
+			rejected = append(rejected, Rejected{Name: u.Name, Reason: err})
+		}
+	}
+	return access, rejected
+}
+
+// ErrTwice refuses a user whose name, uid or id another user of the bundle has.
+var ErrTwice = name.Refuse("twice", "another user of the bundle has the same name, uid or id")
+
+var errNoSSH = errors.New("no ssh")
+
+func (u User) grant(policy authz.KeyPolicy) (authz.Grant, error) {
+	var g authz.Grant
+	var err error
+	if !u.SSH {
+		return g, errNoSSH
+	}
+	if g.Username, err = name.ParseUsername(u.Name); err != nil {
+		return authz.Grant{}, err
+	}
+	if g.User, err = authz.ParseUserID(u.ID); err != nil {
+		return authz.Grant{}, err
+	}
+	if g.ARN, err = authz.ParseARN(u.ARN); err != nil {
+		return authz.Grant{}, err
+	}
+	if u.UID < 0 {
+		return authz.Grant{}, authz.ErrUIDRange
+	}
+	if g.UID, err = authz.CheckUID(uint64(u.UID)); err != nil {
+		return authz.Grant{}, err
+	}
+	for _, text := range u.Keys {
+		k, err := authz.ParseKey(text, policy)
+		if err != nil {
+			return authz.Grant{}, fmt.Errorf("key: %w", err)
+		}
+		g.Keys = append(g.Keys, k)
+	}
+	if u.NotAfter != "" {
+		if g.NotAfter, err = parseTime(u.NotAfter); err != nil {
+			return authz.Grant{}, err
+		}
+	}
+	g.Sudo = u.Sudo
+	return g, nil
+}
+
+// UserOf prints a grant as the user of a bundle.
+func UserOf(g authz.Grant) User {
+	u := User{
+		ID: g.User.String(), ARN: g.ARN.String(), Name: g.Username.String(), UID: int64(g.UID),
+		Keys: []string{}, SSH: true, Sudo: g.Sudo,
+	}
+	for _, k := range g.Keys {
+		u.Keys = append(u.Keys, k.String())
+	}
+	if !g.NotAfter.IsZero() {
+		u.NotAfter = FormatTime(g.NotAfter)
+	}
+	return u
+}
+
+// ErrTime is returned for text that is not an instant in the one form we print.
+var ErrTime = name.Refuse("time_malformed", "time is not RFC 3339 in UTC to the second")
+
+// FormatTime prints an instant as RFC 3339 in UTC to the second.
+func FormatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func parseTime(s string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil || FormatTime(t) != s {
+		return time.Time{}, ErrTime
+	}
+	return t, nil
+}

@@ -1,0 +1,214 @@
+package controlplane
+
+// The requests and responses of the actions. Member names are those of the
+// original API's model; a member that is not set is left out of a response.
+// A pointer tells absent from empty or false.
+
+// CreateUserProfileRequest asks for a profile for an ARN.
+type CreateUserProfileRequest struct {
+	IamUserArn          string
+	SshUsername         *string `json:",omitempty"`
+	SshPublicKey        *string `json:",omitempty"`
+	AllowSelfManagement *bool   `json:",omitempty"`
+}
+
+// CreateUserProfileResponse names the profile made. SshUsername is our own
+// addition: the name that was kept.
+type CreateUserProfileResponse struct {
+	IamUserArn  string
+	SshUsername string `json:",omitempty"`
+}
+
+// UpdateUserProfileRequest changes what it names and keeps the rest.
+type UpdateUserProfileRequest struct {
+	IamUserArn          string
+	SshUsername         *string `json:",omitempty"`
+	SshPublicKey        *string `json:",omitempty"`
+	AllowSelfManagement *bool   `json:",omitempty"`
+}
+
+// DeleteUserProfileRequest ends a profile and everything it holds.
+type DeleteUserProfileRequest struct {
+	IamUserArn string
+}
+
+// DescribeUserProfilesRequest asks for some profiles, or with none named for all.
+type DescribeUserProfilesRequest struct {
+	IamUserArns []string `json:",omitempty"`
+}
+
+// DescribeUserProfilesResponse lists profiles by ARN.
+type DescribeUserProfilesResponse struct {
+	UserProfiles []UserProfile
+}
+
+// UserProfile is a profile as the API shows it.
+type UserProfile struct {
+	IamUserArn          string
+	Name                string
+	SshUsername         string `json:",omitempty"`
+	SshPublicKey        string `json:",omitempty"`
+	AllowSelfManagement bool
+}
+
+// SetPermissionRequest changes what it names and keeps the rest.
+type SetPermissionRequest struct {
+	StackId    string
+	IamUserArn string
+	AllowSsh   *bool   `json:",omitempty"`
+	AllowSudo  *bool   `json:",omitempty"`
+	Level      *string `json:",omitempty"`
+}
+
+// DescribePermissionsRequest asks by stack, by user, or by both.
+type DescribePermissionsRequest struct {
+	IamUserArn string `json:",omitempty"`
+	StackId    string `json:",omitempty"`
+}
+
+// DescribePermissionsResponse lists permissions.
+type DescribePermissionsResponse struct {
+	Permissions []Permission
+}
+
+// Permission is a permission as the API shows it.
+type Permission struct {
+	StackId    string
+	IamUserArn string
+	AllowSsh   bool
+	AllowSudo  bool
+	Level      string
+}
+
+// CreateStackRequest has every member of the original's model, so that stock
+// clients' requests decode; what this product does not act on is kept and shown
+// again by DescribeStacks.
+type CreateStackRequest struct {
+	Name                      string
+	Region                    string
+	VpcId                     string            `json:",omitempty"`
+	Attributes                map[string]string `json:",omitempty"`
+	ServiceRoleArn            string
+	DefaultInstanceProfileArn string
+	DefaultOs                 string                     `json:",omitempty"`
+	HostnameTheme             string                     `json:",omitempty"`
+	DefaultAvailabilityZone   string                     `json:",omitempty"`
+	DefaultSubnetId           string                     `json:",omitempty"`
+	CustomJson                string                     `json:",omitempty"`
+	ConfigurationManager      *StackConfigurationManager `json:",omitempty"`
+	ChefConfiguration         *ChefConfiguration         `json:",omitempty"`
+	UseCustomCookbooks        *bool                      `json:",omitempty"`
+	UseOpsworksSecurityGroups *bool                      `json:",omitempty"`
+	CustomCookbooksSource     *Source                    `json:",omitempty"`
+	DefaultSshKeyName         string                     `json:",omitempty"`
+	DefaultRootDeviceType     string                     `json:",omitempty"`
+	AgentVersion              string                     `json:",omitempty"`
+}
+
+// StackConfigurationManager is Chef's name and version, kept for old clients.
+type StackConfigurationManager struct {
+	Name    string `json:",omitempty"`
+	Version string `json:",omitempty"`
+}
+
+// ChefConfiguration is kept for old clients.
+type ChefConfiguration struct {
+	ManageBerkshelf  *bool  `json:",omitempty"`
+	BerkshelfVersion string `json:",omitempty"`
+}
+
+// Source is kept for old clients. Its secrets are shown as *****FILTERED*****.
+type Source struct {
+	Type     string `json:",omitempty"`
+	Url      string `json:",omitempty"`
+	Username string `json:",omitempty"`
+	Password string `json:",omitempty"`
+	SshKey   string `json:",omitempty"`
+	Revision string `json:",omitempty"`
+}
+
+// CreateStackResponse names the stack made.
+type CreateStackResponse struct {
+	StackId string
+}
+
+// DescribeStacksRequest asks for some stacks, or with none named for all that
+// the caller may see.
+type DescribeStacksRequest struct {
+	StackIds []string `json:",omitempty"`
+}
+
+// DescribeStacksResponse lists stacks by name.
+type DescribeStacksResponse struct {
+	Stacks []Stack
+}
+
+// Stack is a stack as the API shows it.
+type Stack struct {
+	StackId string
+	Arn     string
+	CreateStackRequest
+	CreatedAt string
+}
+
+// DeleteStackRequest ends a stack that holds no instances.
+type DeleteStackRequest struct {
+	StackId string
+}
+
+// DescribeInstancesRequest asks by one of its members, or with none for all
+// that the caller may see. LayerId is known and matches nothing: there are no layers.
+type DescribeInstancesRequest struct {
+	StackId     string   `json:",omitempty"`
+	LayerId     string   `json:",omitempty"`
+	InstanceIds []string `json:",omitempty"`
+}
+
+// DescribeInstancesResponse lists instances.
+type DescribeInstancesResponse struct {
+	Instances []Instance
+}
+
+// Instance is an instance as the API shows it: the original's members that have
+// a meaning for a registered machine.
+type Instance struct {
+	InstanceId           string
+	StackId              string
+	Arn                  string
+	Hostname             string `json:",omitempty"`
+	Status               string // registered, online, connection_lost
+	CreatedAt            string
+	Architecture         string      `json:",omitempty"` // x86_64, i386; others are left out
+	InfrastructureClass  string      // on-premises
+	Os                   string      `json:",omitempty"`
+	Platform             string      `json:",omitempty"`
+	PrivateIp            string      `json:",omitempty"`
+	RegisteredBy         string      `json:",omitempty"`
+	ReportedAgentVersion string      `json:",omitempty"`
+	ReportedOs           *ReportedOs `json:",omitempty"`
+}
+
+// ReportedOs is the system an instance says it runs.
+type ReportedOs struct {
+	Family  string `json:",omitempty"`
+	Name    string `json:",omitempty"`
+	Version string `json:",omitempty"`
+}
+
+// DeregisterInstanceRequest ends the control plane's knowledge of an instance.
+// The machine keeps its last state until its own administrator runs revert.
+type DeregisterInstanceRequest struct {
+	InstanceId string
+}
+
+// CreateJoinTokenRequest asks for a token that lets one machine join.
+type CreateJoinTokenRequest struct {
+	StackId    string
+	TtlSeconds *int64 `json:",omitempty"` // 60-3600, default 3600
+}
+
+// CreateJoinTokenResponse holds the token, which is shown this once.
+type CreateJoinTokenResponse struct {
+	Token     string
+	ExpiresAt string
+}
