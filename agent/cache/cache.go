@@ -1,0 +1,173 @@
+// Package cache is the agent's own folder on its machine: who the instance is,
+// which keys it trusts, the newest bundle it accepted, and the ledger of what it
+// made. Everything is written through agent/safefile and read strictly: a damaged
+// file is an error, never an empty one.
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"latchkey/agent/plan"
+	"latchkey/agent/safefile"
+	"latchkey/authz/wire"
+)
+
+// Dir is the agent's folder. Hold Lock while using it to change the machine.
+type Dir struct {
+	path  string
+	files safefile.Writer
+}
+
+// Limits of what is read back, in bytes.
+const (
+	maxIdentity = 64 << 10
+	maxLedger   = 64 << 20
+	maxStatus   = 16 << 20
+)
+
+// The files of the folder.
+const (
+	identityFile = "identity.json"
+	bundleFile   = "bundle"
+	seenFile     = "seen.json"
+	ledgerFile   = "ledger.json"
+	statusFile   = "status.json"
+	passLock     = "pass.lock"
+	runLock      = "run.lock"
+)
+
+// Open returns the agent's folder of the layout. The folder need not exist yet.
+func Open(l plan.Layout, files safefile.Writer) *Dir { return &Dir{path: l.AgentDir, files: files} }
+
+// Make makes the folder and the one above it.
+func (d *Dir) Make() error {
+	if err := d.files.Mkdir(filepath.Dir(d.path), safefile.Attr{Mode: 0o711}); err != nil {
+		return err
+	}
+	if err := d.files.Mkdir(d.path, safefile.Attr{Mode: 0o700}); err != nil {
+		return err
+	}
+	return d.files.Clean(d.path)
+}
+
+// Lock waits for the right to look at and change the machine. Every pass holds
+// it, so two programs never work at once (requirement R47).
+func (d *Dir) Lock() (release func() error, err error) {
+	return safefile.Lock(filepath.Join(d.path, passLock), true)
+}
+
+// LockRun takes the right to be the agent that runs, or returns
+// safefile.ErrLocked at once.
+func (d *Dir) LockRun() (release func() error, err error) {
+	return safefile.Lock(filepath.Join(d.path, runLock), false)
+}
+
+// Seen is the newest bundle that was ever accepted: older ones are refused.
+type Seen struct {
+	Epoch  int64 `json:"epoch"`
+	Serial int64 `json:"serial"`
+}
+
+// Seen returns the newest version accepted, zero before the first.
+func (d *Dir) Seen() (Seen, error) {
+	var s Seen
+	err := d.load(seenFile, maxIdentity, &s)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Seen{}, nil
+	}
+	return s, err
+}
+
+// SaveBundle stores a bundle that was opened and found good, then its version:
+// in this order a kill between the two leaves a bundle that still opens.
+func (d *Dir) SaveBundle(sealed []byte, s Seen) error {
+	if err := d.put(bundleFile, sealed); err != nil {
+		return err
+	}
+	return d.store(seenFile, s)
+}
+
+// Bundle returns the stored bundle, still sealed, or fs.ErrNotExist. It must be
+// opened again before use: a file edited by hand proves nothing.
+func (d *Dir) Bundle() ([]byte, error) {
+	content, _, err := safefile.Read(filepath.Join(d.path, bundleFile), wire.MaxBundle)
+	return content, err
+}
+
+// Ledger returns the record of what we made; a new one before the first.
+func (d *Dir) Ledger() (plan.Ledger, error) {
+	l := plan.NewLedger()
+	err := d.load(ledgerFile, maxLedger, &l)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return plan.NewLedger(), nil
+	case err != nil:
+		return plan.Ledger{}, err
+	case l.Accounts == nil || l.Groups == nil:
+		return plan.Ledger{}, fmt.Errorf("read %s: %w", ledgerFile, wire.ErrNotCanonical)
+	}
+	return l, nil
+}
+
+// SaveLedger stores the record durably.
+func (d *Dir) SaveLedger(l plan.Ledger) error { return d.store(ledgerFile, l) }
+
+// Status is what the last pass came to, for people.
+type Status struct {
+	Pass    string      `json:"pass"`    // when the last pass ended, RFC 3339
+	Contact string      `json:"contact"` // when the control plane last answered
+	Trouble string      `json:"trouble"` // why it does not answer, or what of it was refused
+	Report  wire.Report `json:"report"`
+}
+
+// Status returns what the last pass came to, or fs.ErrNotExist.
+func (d *Dir) Status() (Status, error) {
+	var s Status
+	return s, d.load(statusFile, maxStatus, &s)
+}
+
+// SaveStatus stores what the last pass came to.
+func (d *Dir) SaveStatus(s Status) error { return d.store(statusFile, s) }
+
+// Forget removes everything of the folder, the identity last, and the folders.
+func (d *Dir) Forget() error {
+	for _, name := range []string{bundleFile, seenFile, statusFile, ledgerFile, identityFile, passLock, runLock} {
+		if err := d.files.Remove(filepath.Join(d.path, name)); err != nil {
+			return err
+		}
+	}
+	if err := d.files.Clean(d.path); err != nil {
+		return err
+	}
+	if err := d.files.RemoveDir(d.path); err != nil {
+		return err
+	}
+	return d.files.RemoveDir(filepath.Dir(d.path))
+}
+
+func (d *Dir) load(name string, limit int64, into any) error {
+	content, _, err := safefile.Read(filepath.Join(d.path, name), limit)
+	if err != nil {
+		return err
+	}
+	if err := wire.Decode(content, into); err != nil {
+		return fmt.Errorf("read %s: %w", filepath.Join(d.path, name), err)
+	}
+	return nil
+}
+
+func (d *Dir) store(name string, v any) error {
+	content, err := wire.Encode(v)
+	if err != nil {
+		return err
+	}
+	return d.put(name, content)
+}
+
+func (d *Dir) put(name string, content []byte) error {
+	_, err := d.files.Replace(filepath.Join(d.path, name), content, safefile.Attr{Mode: 0o600}, nil)
+	return err
+}

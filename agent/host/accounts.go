@@ -1,0 +1,168 @@
+package host
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"latchkey/agent/plan"
+)
+
+// The readers below take the text of the account files (passwd(5), shadow(5),
+// group(5)). A line that is not whole is passed over and never makes an account.
+
+// readAccounts joins passwd, shadow and group. Of two lines with one name the
+// first counts, as it does for the system.
+func readAccounts(passwd, shadow, group string) (map[string]plan.Account, map[string]plan.Group) {
+	groups, memberOf := readGroups(group)
+	secrets := readShadow(shadow)
+	accounts := map[string]plan.Account{}
+	for line := range strings.Lines(passwd) {
+		a, ok := passwdLine(strings.TrimSuffix(line, "\n"))
+		if _, twice := accounts[a.Name]; !ok || twice {
+			continue
+		}
+		if s, found := secrets[a.Name]; found {
+			a.Password, a.Expires = s.password, s.expires
+		}
+		a.Groups = memberOf[a.Name]
+		accounts[a.Name] = a
+	}
+	return accounts, groups
+}
+
+func passwdLine(line string) (plan.Account, bool) {
+	f := strings.Split(line, ":")
+	if len(f) != 7 || f[0] == "" || f[0][0] == '#' {
+		return plan.Account{}, false
+	}
+	uid, err1 := strconv.ParseUint(f[2], 10, 32)
+	gid, err2 := strconv.ParseUint(f[3], 10, 32)
+	if err1 != nil || err2 != nil {
+		return plan.Account{}, false
+	}
+	return plan.Account{Name: f[0], UID: uint32(uid), GID: uint32(gid), Home: f[5], Shell: f[6],
+		Password: passwordState(f[1])}, true
+}
+
+type secret struct {
+	password string
+	expires  int64
+}
+
+func readShadow(text string) map[string]secret {
+	secrets := map[string]secret{}
+	for line := range strings.Lines(text) {
+		f := strings.Split(strings.TrimSuffix(line, "\n"), ":")
+		if len(f) != 9 || f[0] == "" {
+			continue
+		}
+		if _, twice := secrets[f[0]]; twice {
+			continue
+		}
+		s := secret{password: passwordState(f[1])}
+		if f[7] != "" {
+			days, err := strconv.ParseInt(f[7], 10, 64)
+			if err != nil {
+				continue
+			}
+			s.expires = days
+		}
+		secrets[f[0]] = s
+	}
+	return secrets
+}
+
+// passwordState keeps "*" and the leading "!" of a password field and hides
+// everything else: a hash must not travel into a plan.
+func passwordState(field string) string {
+	switch {
+	case field == "*", field == "", field == "x":
+		return field
+	case field[0] == '!':
+		return "!"
+	}
+	return "set"
+}
+
+func readGroups(text string) (map[string]plan.Group, map[string][]string) {
+	groups := map[string]plan.Group{}
+	memberOf := map[string][]string{}
+	for line := range strings.Lines(text) {
+		f := strings.Split(strings.TrimSuffix(line, "\n"), ":")
+		if len(f) != 4 || f[0] == "" {
+			continue
+		}
+		gid, err := strconv.ParseUint(f[2], 10, 32)
+		if _, twice := groups[f[0]]; err != nil || twice {
+			continue
+		}
+		g := plan.Group{Name: f[0], GID: uint32(gid)}
+		for _, m := range strings.Split(f[3], ",") {
+			if m != "" {
+				g.Members = append(g.Members, m)
+				memberOf[m] = append(memberOf[m], f[0])
+			}
+		}
+		groups[f[0]] = g
+	}
+	return groups, memberOf
+}
+
+// includesFolder reports whether a sudoers text reads the files of the folder,
+// by @includedir or the older #includedir.
+func includesFolder(sudoers, folder string) bool {
+	for line := range strings.Lines(sudoers) {
+		if included, ok := includedFolder(line); ok && included == folder {
+			return true
+		}
+	}
+	return false
+}
+
+// includedFolder reads an includedir line (sudoers(5)).
+func includedFolder(line string) (string, bool) {
+	word, path, _ := strings.Cut(strings.TrimSpace(line), " ")
+	if tabWord, tabPath, tab := strings.Cut(strings.TrimSpace(line), "\t"); tab && len(tabWord) < len(word) {
+		word, path = tabWord, tabPath
+	}
+	if word != "@includedir" && word != "#includedir" {
+		return "", false
+	}
+	path = strings.Trim(strings.TrimSpace(path), `"`)
+	return strings.TrimRight(path, "/"), path != ""
+}
+
+// stagedSudoers is the main sudoers text with the folder's include replaced by
+// its files one by one, in sudo's order, ours being the candidate. So the whole
+// policy is checked, with the candidate in its place (requirement R50).
+func stagedSudoers(sudoers, folder string, files []string, ours, candidate string) string {
+	var b strings.Builder
+	for line := range strings.Lines(sudoers) {
+		if included, ok := includedFolder(line); !ok || included != folder {
+			b.WriteString(line)
+			continue
+		}
+		for _, name := range withOurs(files, ours) {
+			path := folder + "/" + name
+			if name == ours {
+				path = candidate
+			}
+			b.WriteString("#include " + strings.ReplaceAll(path, " ", `\ `) + "\n")
+		}
+	}
+	if !strings.HasSuffix(b.String(), "\n") {
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// withOurs is the sorted list of names with ours among them.
+func withOurs(files []string, ours string) []string {
+	all := slices.Clone(files)
+	if !slices.Contains(all, ours) {
+		all = append(all, ours)
+	}
+	slices.Sort(all)
+	return all
+}

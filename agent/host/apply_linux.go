@@ -1,0 +1,290 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"latchkey/agent/plan"
+	"latchkey/agent/safefile"
+)
+
+func (h *Host) apply(ctx context.Context, s plan.Step) error {
+	switch s.Op {
+	case plan.OpRemoveFile:
+		return h.Files.Remove(s.Path)
+	case plan.OpTakeSudo, plan.OpGiveSudo:
+		return h.writeSudoers(ctx, s)
+	case plan.OpDropGroups:
+		return h.usermod(ctx, s, "-G", h.Layout.MarkerGroup)
+	case plan.OpEndSessions:
+		return h.endSessions(ctx, s)
+	case plan.OpLock:
+		return h.lock(ctx, s)
+	case plan.OpRetire:
+		return h.retire(ctx, s)
+	case plan.OpCreateGroup:
+		return h.ignoreExit(9)(h.run(ctx, "groupadd", "--system", "--", s.Group))
+	case plan.OpCreateHookUser:
+		return h.createHookUser(ctx, s.Group)
+	case plan.OpMakeFolder:
+		attr, err := attrOf(s.Attr)
+		if err != nil {
+			return err
+		}
+		return h.Files.Mkdir(s.Path, attr)
+	case plan.OpCreateAccount:
+		return h.createAccount(ctx, s)
+	case plan.OpRepair:
+		return h.repair(ctx, s)
+	case plan.OpWriteKeys:
+		return h.write(s.Path, s.Keys, s.Attr, nil)
+	case plan.OpWriteSSHD:
+		return h.putSSHD(ctx, s)
+	case plan.OpRemoveSSHD:
+		return h.takeSSHD(ctx, s)
+	case plan.OpDeleteAccount:
+		return h.deleteAccount(ctx, s)
+	case plan.OpDeleteGroup:
+		return h.ignoreExit(6)(h.run(ctx, "groupdel", "--", s.Group))
+	case plan.OpDeleteHookUser:
+		return h.ignoreExit(6)(h.run(ctx, "userdel", "--", s.Group))
+	case plan.OpRemoveFolder:
+		return h.Files.RemoveDir(s.Path)
+	}
+	return fmt.Errorf("step %d: %w", s.Op, errors.ErrUnsupported)
+}
+
+// ignoreExit passes an exit code that says "already so": shadow's tools use 9
+// for a name in use and 6 for a name that does not exist.
+func (h *Host) ignoreExit(code int) func(string, error) error {
+	return func(_ string, err error) error {
+		if exitCode(err) == code {
+			return nil
+		}
+		return err
+	}
+}
+
+func (h *Host) write(path string, content []byte, attr plan.Attr, check func(string) error) error {
+	a, err := attrOf(attr)
+	if err != nil {
+		return err
+	}
+	_, err = h.Files.Replace(path, content, a, check)
+	return err
+}
+
+// attrOf turns names into ids by the account files, not by NSS: a directory
+// service must not decide who owns our files.
+func attrOf(a plan.Attr) (safefile.Attr, error) {
+	text, err := readAll(groupFile)
+	if err != nil {
+		return safefile.Attr{}, err
+	}
+	groups, _ := readGroups(text[0])
+	g, found := groups[a.Group]
+	if !found || a.Owner != "root" {
+		return safefile.Attr{}, fmt.Errorf("group %q: %w", a.Group, fs.ErrNotExist)
+	}
+	return safefile.Attr{UID: 0, GID: int(g.GID), Mode: fs.FileMode(a.Mode)}, nil
+}
+
+// account reads one account afresh, to see what a tool really did.
+func account(name string) (plan.Account, bool, error) {
+	text, err := readAll(passwdFile, shadowFile, groupFile)
+	if err != nil {
+		return plan.Account{}, false, err
+	}
+	accounts, _ := readAccounts(text[0], text[1], text[2])
+	a, found := accounts[name]
+	return a, found, nil
+}
+
+// ours fails unless the account still has the uid that the plan was made for:
+// between looking and acting somebody else may have taken the name.
+func ours(s plan.Step) error {
+	a, found, err := account(s.User.String())
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		return fmt.Errorf("account %s: %w", s.User, fs.ErrNotExist)
+	case a.UID != uint32(s.UID):
+		return plan.ErrNameTaken
+	}
+	return nil
+}
+
+func (h *Host) usermod(ctx context.Context, s plan.Step, args ...string) error {
+	if err := ours(s); err != nil {
+		return err
+	}
+	_, err := h.run(ctx, "usermod", append(args, "--", s.User.String())...)
+	return err
+}
+
+func (h *Host) lock(ctx context.Context, s plan.Step) error {
+	if err := h.usermod(ctx, s, "-L", "-e", "1"); err != nil {
+		return err
+	}
+	if a, _, err := account(s.User.String()); err != nil || !a.Locked() {
+		return errors.Join(err, fmt.Errorf("account %s is still open after usermod", s.User))
+	}
+	return nil
+}
+
+func (h *Host) createHookUser(ctx context.Context, name string) error {
+	shell, err := toolPath("nologin")
+	if err != nil {
+		shell = "/bin/false"
+	}
+	args := []string{"--system", "--no-create-home", "--home-dir", "/nonexistent", "--shell", shell,
+		"-G", h.Layout.MarkerGroup}
+	text, err := readAll(groupFile)
+	if err != nil {
+		return err
+	}
+	// A run that was cut short may have left the group.
+	if groups, _ := readGroups(text[0]); groups[name].Name == name {
+		args = append(args, "-g", name)
+	} else {
+		args = append(args, "--user-group")
+	}
+	return h.ignoreExit(9)(h.run(ctx, "useradd", append(args, "--", name)...))
+}
+
+// createAccount makes the private group, the account and its home. The password
+// is *, which no password matches and which, unlike !, sshd does not take for a
+// locked account (requirement R25).
+func (h *Host) createAccount(ctx context.Context, s plan.Step) error {
+	name, uid := s.User.String(), s.UID.String()
+	if err := h.ownGroup(ctx, s); err != nil {
+		return err
+	}
+	h.point("account.group")
+	home := h.Layout.Home(s.User)
+	_, err := h.run(ctx, "useradd", "--create-home", "--home-dir", home, "--uid", uid, "--gid", uid,
+		"--groups", h.Layout.MarkerGroup, "--shell", h.Layout.Shell, "--password", "*",
+		"--expiredate", "", "--inactive", "-1", "--comment", "", "--", name)
+	if err != nil {
+		return err
+	}
+	h.point("account.user")
+	a, found, err := account(name)
+	info, homeErr := os.Lstat(home)
+	switch {
+	case err != nil:
+		return err
+	case homeErr != nil || !info.IsDir() || ownerOf(info) != uint32(s.UID):
+		return plan.ErrHomeForeign
+	case !found || a.UID != uint32(s.UID) || a.GID != uint32(s.UID) || a.Home != home || a.Password != "*" || a.Expires != 0:
+		return fmt.Errorf("account %s is not as useradd was asked to make it", name)
+	}
+	return nil
+}
+
+// ownGroup makes the account's private group, with the uid as its id.
+func (h *Host) ownGroup(ctx context.Context, s plan.Step) error {
+	text, err := readAll(groupFile)
+	if err != nil {
+		return err
+	}
+	groups, _ := readGroups(text[0])
+	g, found := groups[s.User.String()]
+	switch {
+	case found && g.GID == uint32(s.UID):
+		return nil
+	case found:
+		return plan.ErrGroupTaken
+	}
+	_, err = h.run(ctx, "groupadd", "--gid", s.UID.String(), "--", s.User.String())
+	return err
+}
+
+func (h *Host) repair(ctx context.Context, s plan.Step) error {
+	if err := h.ownGroup(ctx, s); err != nil {
+		return err
+	}
+	return h.usermod(ctx, s, "-p", "*", "-e", "", "-s", h.Layout.Shell, "-d", h.Layout.Home(s.User),
+		"-g", s.UID.String(), "-a", "-G", h.Layout.MarkerGroup)
+}
+
+// deleteAccount removes account and private group and keeps the home.
+func (h *Host) deleteAccount(ctx context.Context, s plan.Step) error {
+	if err := ours(s); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := h.ignoreExit(6)(h.run(ctx, "userdel", "--", s.User.String())); err != nil {
+		return err
+	}
+	// userdel leaves the group where login.defs says so.
+	text, err := readAll(groupFile)
+	if err != nil {
+		return err
+	}
+	if groups, _ := readGroups(text[0]); groups[s.User.String()].GID == uint32(s.UID) {
+		return h.ignoreExit(6)(h.run(ctx, "groupdel", "--", s.User.String()))
+	}
+	return nil
+}
+
+// retire removes the account of an earlier user and moves the home out of the
+// way of the new one. Both folders are in root's own folder, so no user can put
+// a link in the way.
+func (h *Host) retire(ctx context.Context, s plan.Step) error {
+	if err := h.deleteAccount(ctx, s); err != nil {
+		return err
+	}
+	home := h.Layout.Home(s.User)
+	info, err := os.Lstat(home)
+	if err != nil || !info.IsDir() || ownerOf(info) != uint32(s.UID) {
+		return nil // gone, or not the user's: not ours to move
+	}
+	if _, err := os.Lstat(s.Home); err == nil {
+		return fmt.Errorf("keep home of %s: %s exists", s.User, s.Home)
+	}
+	return h.Files.Rename(home, s.Home)
+}
+
+// writeSudoers replaces our drop-in after visudo has read the whole policy with
+// the new one in its place.
+func (h *Host) writeSudoers(ctx context.Context, s plan.Step) error {
+	if len(s.Rules) == 0 {
+		return nil // everybody it was for fell out
+	}
+	return h.write(s.Path, plan.SudoersFile(s.Rules), s.Attr, func(candidate string) error {
+		return h.checkSudoers(ctx, candidate)
+	})
+}
+
+func (h *Host) checkSudoers(ctx context.Context, candidate string) error {
+	folder, ours := filepath.Split(h.Layout.Sudoers)
+	folder = strings.TrimSuffix(folder, "/")
+	main, err := os.ReadFile(sudoersFile)
+	if err != nil {
+		return fmt.Errorf("read sudo policy: %w", err)
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return fmt.Errorf("read sudo policy: %w", err)
+	}
+	var files []string
+	for _, e := range entries {
+		// sudo passes over names with a dot or a trailing ~ (sudoers(5)).
+		if n := e.Name(); !strings.Contains(n, ".") && !strings.HasSuffix(n, "~") && !e.IsDir() {
+			files = append(files, n)
+		}
+	}
+	staged := filepath.Join(h.Layout.AgentDir, "sudoers.staged")
+	text := stagedSudoers(string(main), folder, files, ours, candidate)
+	if _, err := h.Files.Replace(staged, []byte(text), safefile.Attr{Mode: 0o440}, nil); err != nil {
+		return err
+	}
+	_, err = h.run(ctx, "visudo", "-c", "-s", "-q", "-f", staged)
+	return errors.Join(err, h.Files.Remove(staged))
+}

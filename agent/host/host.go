@@ -1,0 +1,52 @@
+// Package host looks at this machine and applies steps to it. It holds no
+// policy: what should be is decided in agent/plan, and an if about a grant here
+// would be a defect.
+//
+// The system's own tools make and close accounts, and every step looks at what
+// they left: a tool that answers success without having done its work is found
+// out (requirement R27).
+package host
+
+import (
+	"context"
+	"fmt"
+
+	"latchkey/agent/plan"
+	"latchkey/agent/safefile"
+)
+
+// Host is this machine. Its methods are for one goroutine.
+type Host struct {
+	Layout plan.Layout
+	Files  safefile.Writer
+	// Run runs a program of the system; nil runs it for real. A test sets it to
+	// inject a fault.
+	Run func(ctx context.Context, tool string, args ...string) (stdout string, err error)
+	// Point is called before and after each step with its name: a failpoint. Nil
+	// does nothing.
+	Point func(name string)
+}
+
+// Apply makes one step true and looks whether it is. A step may be applied
+// again after any interruption.
+func (h *Host) Apply(ctx context.Context, s plan.Step) error {
+	h.point("step.begin")
+	if err := h.apply(ctx, s); err != nil {
+		return fmt.Errorf("%s: %w", s, err)
+	}
+	h.point("step.end")
+	return nil
+}
+
+func (h *Host) point(name string) {
+	if h.Point != nil {
+		h.Point(name)
+	}
+}
+
+func (h *Host) run(ctx context.Context, tool string, args ...string) (string, error) {
+	if h.Run != nil {
+		return h.Run(ctx, tool, args...)
+	}
+	return runTool(ctx, tool, args...)
+}

@@ -1,0 +1,16 @@
+package host
+
+import (
+	"context"
+	"errors"
+
+	"latchkey/agent/plan"
+	"latchkey/authz"
+)
+
+// Observe is not there for Windows yet.
+func (h *Host) Observe(context.Context, []authz.Grant, plan.Ledger) (plan.State, error) {
+	return plan.State{}, errors.ErrUnsupported
+}
+
+func (h *Host) apply(context.Context, plan.Step) error { return errors.ErrUnsupported }

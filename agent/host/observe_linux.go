@@ -1,0 +1,258 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"latchkey/agent/plan"
+	"latchkey/agent/safefile"
+	"latchkey/authz"
+)
+
+// The account files. They are read whole: 100,000 accounts are about 8 MB.
+const (
+	passwdFile  = "/etc/passwd"
+	shadowFile  = "/etc/shadow"
+	groupFile   = "/etc/group"
+	sudoersFile = "/etc/sudoers"
+
+	maxAccountFile = 256 << 20
+	maxOurFile     = 16 << 20
+)
+
+// Observe looks at everything that a plan for the grants and the ledger can
+// concern. It changes nothing.
+func (h *Host) Observe(ctx context.Context, grants []authz.Grant, owned plan.Ledger) (plan.State, error) {
+	hostname, err := os.Hostname()
+	if err != nil {
+		return plan.State{}, fmt.Errorf("read host name: %w", err)
+	}
+	text, err := readAll(passwdFile, shadowFile, groupFile)
+	if err != nil {
+		return plan.State{}, err
+	}
+	s := plan.State{Hostname: hostname}
+	s.Accounts, s.Groups = readAccounts(text[0], text[1], text[2])
+	if err := h.askNSS(ctx, &s, grants, owned); err != nil {
+		return plan.State{}, err
+	}
+	if s.Files, err = h.observeFiles(); err != nil {
+		return plan.State{}, err
+	}
+	s.Homes = h.observeHomes(grants, owned)
+	s.SudoEffective = h.sudoEffective()
+	if s.Processes, err = processesOf(leaving(grants, owned)); err != nil {
+		return plan.State{}, err
+	}
+	return s, nil
+}
+
+func readAll(paths ...string) ([]string, error) {
+	var out []string
+	for _, p := range paths {
+		content, err := os.ReadFile(p)
+		if err != nil {
+			return nil, fmt.Errorf("read account file: %w", err)
+		}
+		if len(content) > maxAccountFile {
+			return nil, fmt.Errorf("read account file %s: larger than %d bytes", p, maxAccountFile)
+		}
+		out = append(out, string(content))
+	}
+	return out, nil
+}
+
+// askNSS adds accounts and groups that only a directory service knows, for the
+// names and ids of accounts that are still to be made: they must not clash
+// (requirement R15). getent ends with 2 when a key has no answer.
+func (h *Host) askNSS(ctx context.Context, s *plan.State, grants []authz.Grant, owned plan.Ledger) error {
+	var keys []string
+	for _, g := range grants {
+		if own, ours := owned.Accounts[g.Username]; !ours || own.UID != g.UID {
+			keys = append(keys, g.Username.String(), g.UID.String())
+		}
+	}
+	const atOnce = 500
+	for len(keys) > 0 {
+		some := keys[:min(atOnce, len(keys))]
+		keys = keys[len(some):]
+		passwd, err := h.run(ctx, "getent", append([]string{"passwd", "--"}, some...)...)
+		if err != nil && exitCode(err) != 2 {
+			return fmt.Errorf("look up accounts: %w", err)
+		}
+		group, err := h.run(ctx, "getent", append([]string{"group", "--"}, some...)...)
+		if err != nil && exitCode(err) != 2 {
+			return fmt.Errorf("look up groups: %w", err)
+		}
+		accounts, groups := readAccounts(passwd, "", group)
+		for name, a := range accounts {
+			if _, known := s.Accounts[name]; !known {
+				s.Accounts[name] = a
+			}
+		}
+		for name, g := range groups {
+			if _, known := s.Groups[name]; !known {
+				s.Groups[name] = g
+			}
+		}
+	}
+	return nil
+}
+
+// observeFiles reads our folder and drop-ins. What is there but is not a plain
+// file is marked odd, so that a plan replaces or removes it and the writer
+// refuses it with its reason.
+func (h *Host) observeFiles() (map[string]plan.File, error) {
+	l := h.Layout
+	paths := []string{l.StateDir, l.KeysDir, l.Sudoers, l.SSHD}
+	entries, err := os.ReadDir(l.KeysDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list key folder: %w", err)
+	}
+	for _, e := range entries {
+		paths = append(paths, filepath.Join(l.KeysDir, e.Name()))
+	}
+	files := map[string]plan.File{}
+	for _, p := range paths {
+		f, err := observeFile(p)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return nil, err
+		default:
+			files[p] = f
+		}
+	}
+	return files, nil
+}
+
+func observeFile(path string) (plan.File, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return plan.File{}, err
+	}
+	stat := info.Sys().(*syscall.Stat_t)
+	f := plan.File{UID: stat.Uid, GID: stat.Gid, Mode: stat.Mode & 0o7777}
+	switch {
+	case info.IsDir():
+		f.Folder = true
+		return f, nil
+	case !info.Mode().IsRegular() || stat.Nlink != 1:
+		f.Odd = true
+		return f, nil
+	}
+	f.Content, _, err = safefile.Read(path, maxOurFile)
+	return f, err
+}
+
+// observeHomes looks at homes without following a link.
+func (h *Host) observeHomes(grants []authz.Grant, owned plan.Ledger) map[string]plan.Folder {
+	homes := map[string]plan.Folder{}
+	look := func(u authz.Username) {
+		path := h.Layout.Home(u)
+		if info, err := os.Lstat(path); err == nil {
+			homes[path] = plan.Folder{Real: info.IsDir(), UID: info.Sys().(*syscall.Stat_t).Uid}
+		}
+	}
+	for _, g := range grants {
+		look(g.Username)
+	}
+	for u := range owned.Accounts {
+		look(u)
+	}
+	return homes
+}
+
+// sudoEffective reports whether sudo and visudo are here and the main policy
+// reads our folder.
+func (h *Host) sudoEffective() bool {
+	for _, tool := range []string{"sudo", "visudo"} {
+		if _, err := toolPath(tool); err != nil {
+			return false
+		}
+	}
+	text, err := os.ReadFile(sudoersFile)
+	return err == nil && includesFolder(string(text), filepath.Dir(h.Layout.Sudoers))
+}
+
+// leaving returns the uids of our accounts that no grant keeps.
+func leaving(grants []authz.Grant, owned plan.Ledger) map[authz.UID]bool {
+	uids := map[authz.UID]bool{}
+	for _, own := range owned.Accounts {
+		uids[own.UID] = true
+	}
+	for _, g := range grants {
+		delete(uids, g.UID)
+	}
+	return uids
+}
+
+// processesOf counts the processes whose real uid is one of uids. The owner of
+// /proc/PID would not do: it is root for a process that may not be dumped, such
+// as sshd's own child for a session.
+func processesOf(uids map[authz.UID]bool) (map[authz.UID]int, error) {
+	count := map[authz.UID]int{}
+	if len(uids) == 0 {
+		return count, nil
+	}
+	err := eachProcess(func(pid int, uid uint32) {
+		if uids[authz.UID(uid)] {
+			count[authz.UID(uid)]++
+		}
+	})
+	return count, err
+}
+
+// eachProcess calls f with every live process and its real uid. Zombies are not
+// alive.
+func eachProcess(f func(pid int, uid uint32)) error {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return fmt.Errorf("list processes: %w", err)
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return fmt.Errorf("list processes: %w", err)
+	}
+	sort.Strings(names)
+	for _, n := range names {
+		pid, err := strconv.Atoi(n)
+		if err != nil {
+			continue
+		}
+		if uid, alive := realUID(pid); alive {
+			f(pid, uid)
+		}
+	}
+	return nil
+}
+
+// realUID reads proc(5)'s status; a process that has ended is not alive.
+func realUID(pid int) (uint32, bool) {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return 0, false
+	}
+	for line := range strings.Lines(string(status)) {
+		key, value, _ := strings.Cut(line, ":")
+		fields := strings.Fields(value)
+		switch {
+		case len(fields) == 0:
+		case key == "State" && (fields[0] == "Z" || fields[0] == "X"):
+			return 0, false
+		case key == "Uid":
+			uid, err := strconv.ParseUint(fields[0], 10, 32)
+			return uint32(uid), err == nil
+		}
+	}
+	return 0, false
+}

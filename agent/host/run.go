@@ -1,0 +1,108 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// toolTime is how long a program of the system may take. useradd waits up to 15 s
+// for the lock of the account files by itself.
+const toolTime = 60 * time.Second
+
+// errNoTool is returned for a program that this machine does not have.
+var errNoTool = errors.New("not installed")
+
+// exitError is a program that ended with a code other than 0.
+type exitError struct {
+	tool   string
+	code   int
+	stderr string
+}
+
+func (e *exitError) Error() string {
+	text := fmt.Sprintf("%s ended with code %d", e.tool, e.code)
+	if e.stderr != "" {
+		text += ": " + e.stderr
+	}
+	return text
+}
+
+// runTool runs a program of the system by its plain name: from the system's own
+// folders only, with arguments as given, an empty environment, no input and a
+// deadline. Its output is bounded.
+func runTool(ctx context.Context, tool string, args ...string) (string, error) {
+	path, err := toolPath(tool)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, toolTime)
+	defer cancel()
+	stdout, stderr := &bounded{most: 1 << 20}, &bounded{most: 4 << 10}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = []string{"PATH=" + strings.Join(toolFolders, ":"), "LC_ALL=C"}
+	cmd.Dir = "/"
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.WaitDelay = time.Second
+	err = cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return "", fmt.Errorf("%s: %w", tool, context.Cause(ctx))
+	case errors.As(err, &exit):
+		return stdout.String(), &exitError{tool, exit.ExitCode(), oneLine(stderr.String())}
+	case err != nil:
+		return "", fmt.Errorf("%s: %w", tool, err)
+	}
+	return stdout.String(), nil
+}
+
+// toolFolders are the only places programs are taken from.
+var toolFolders = []string{"/usr/sbin", "/usr/bin", "/sbin", "/bin"}
+
+func toolPath(tool string) (string, error) {
+	for _, dir := range toolFolders {
+		path := filepath.Join(dir, tool)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s: %w", tool, errNoTool)
+}
+
+// exitCode returns the code a program ended with, -1 when it did not end by itself.
+func exitCode(err error) int {
+	var exit *exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.code
+	}
+	return -1
+}
+
+// oneLine makes a program's complaint fit into one line of a log.
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }), "; ")
+}
+
+// bounded keeps the first bytes written to it and drops the rest.
+type bounded struct {
+	bytes.Buffer
+	most int
+}
+
+// Write takes everything and keeps what fits.
+func (b *bounded) Write(p []byte) (int, error) {
+	if room := b.most - b.Len(); room > 0 {
+		b.Buffer.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}

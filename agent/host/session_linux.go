@@ -1,0 +1,105 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"latchkey/agent/plan"
+)
+
+// How long processes get to end by themselves, and how long they may take to
+// disappear once killed.
+const (
+	endGrace    = 500 * time.Millisecond
+	endDeadline = 15 * time.Second
+	endPoll     = 10 * time.Millisecond
+)
+
+// endSessions ends the sessions and processes of one uid and of no other.
+// logind, where it is, ends whole sessions, with what sudo started in them; what
+// is left is ended process by process.
+func (h *Host) endSessions(ctx context.Context, s plan.Step) error {
+	if _, err := os.Stat("/run/systemd/seats"); err == nil {
+		// Ends with 1 when logind knows no such user: nothing to end then.
+		if _, err := h.run(ctx, "loginctl", "terminate-user", s.UID.String()); err != nil && exitCode(err) != 1 &&
+			!errors.Is(err, errNoTool) {
+			return err
+		}
+	}
+	h.point("sessions.logind")
+	deadline := time.Now().Add(endDeadline)
+	killAt := time.Now().Add(endGrace)
+	signal := syscall.SIGTERM
+	for {
+		left, err := signalAll(uint32(s.UID), signal)
+		switch {
+		case err != nil:
+			return err
+		case left == 0:
+			return nil
+		case time.Now().After(deadline):
+			return fmt.Errorf("%d processes of uid %s remain", left, s.UID)
+		}
+		if signal = 0; time.Now().After(killAt) {
+			signal = syscall.SIGKILL
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(endPoll):
+		}
+	}
+}
+
+// signalAll sends a signal, 0 for none, to every process of the uid and says how
+// many there were.
+func signalAll(uid uint32, signal syscall.Signal) (int, error) {
+	count := 0
+	err := eachProcess(func(pid int, owner uint32) {
+		if owner == uid && signalProcess(pid, uid, signal) {
+			count++
+		}
+	})
+	return count, err
+}
+
+// signalProcess holds the process by a descriptor and looks again whose it is,
+// so that a number used anew is never hit.
+func signalProcess(pid int, uid uint32, signal syscall.Signal) bool {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return !errors.Is(err, unix.ESRCH)
+	}
+	defer unix.Close(fd)
+	if owner, alive := realUID(pid); !alive || owner != uid {
+		return false
+	}
+	if signal != 0 {
+		return !errors.Is(unix.PidfdSendSignal(fd, signal, nil, 0), unix.ESRCH)
+	}
+	return true
+}
+
+func ownerOf(info fs.FileInfo) uint32 { return info.Sys().(*syscall.Stat_t).Uid }
+
+// pidIn reads a process id from a file, 0 when there is none.
+func pidIn(path string) int {
+	text, err := os.ReadFile(path)
+	if err != nil || len(text) > 32 {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || pid <= 1 {
+		return 0
+	}
+	return pid
+}

@@ -1,0 +1,237 @@
+package host
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"latchkey/agent/plan"
+	"latchkey/agent/safefile"
+)
+
+const (
+	bannerDeadline = 10 * time.Second
+	bannerPoll     = 50 * time.Millisecond
+)
+
+// putSSHD writes our drop-in: the hook is looked at first, the candidate is read
+// by sshd as part of the whole configuration, the file is put in place, sshd is
+// reloaded, and then sshd itself must say that it will ask our hook and must
+// still answer. If it does not, the machine gets its old state back
+// (requirements R58, R66).
+func (h *Host) putSSHD(ctx context.Context, s plan.Step) error {
+	if err := h.checkHook(); err != nil {
+		return err
+	}
+	old, _, err := safefile.Read(s.Path, maxOurFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	err = h.write(s.Path, plan.SSHDFile(h.Layout), s.Attr, func(candidate string) error {
+		return h.checkSSHD(ctx, candidate)
+	})
+	if err != nil {
+		return err
+	}
+	h.point("sshd.written")
+	if err := h.useSSHD(ctx); err != nil {
+		return errors.Join(err, h.restoreSSHD(ctx, s, old))
+	}
+	return nil
+}
+
+// useSSHD makes the running sshd use what is written, and proves it.
+func (h *Host) useSSHD(ctx context.Context) error {
+	if err := h.proveSSHD(ctx); err != nil {
+		return err
+	}
+	if err := h.reloadSSHD(ctx); err != nil {
+		return err
+	}
+	h.point("sshd.reloaded")
+	return h.sshdAnswers(ctx)
+}
+
+func (h *Host) restoreSSHD(ctx context.Context, s plan.Step, old []byte) error {
+	if old == nil {
+		if err := h.Files.Remove(s.Path); err != nil {
+			return err
+		}
+	} else if err := h.write(s.Path, old, s.Attr, nil); err != nil {
+		return err
+	}
+	return h.reloadSSHD(ctx)
+}
+
+func (h *Host) takeSSHD(ctx context.Context, s plan.Step) error {
+	if err := h.Files.Remove(s.Path); err != nil {
+		return err
+	}
+	if _, err := h.run(ctx, "sshd", "-t"); err != nil {
+		return fmt.Errorf("the configuration without our file: %w", err)
+	}
+	if err := h.reloadSSHD(ctx); err != nil {
+		return err
+	}
+	return h.sshdAnswers(ctx)
+}
+
+// checkSSHD has sshd read the main configuration with the candidate included
+// first, which is where a distribution's Include of the folder stands.
+func (h *Host) checkSSHD(ctx context.Context, candidate string) error {
+	main, err := os.ReadFile(h.Layout.SSHDConfig)
+	if err != nil {
+		return fmt.Errorf("read sshd configuration: %w", err)
+	}
+	staged := filepath.Join(h.Layout.AgentDir, "sshd.staged")
+	text := "Include " + candidate + "\n" + string(main)
+	if _, err := h.Files.Replace(staged, []byte(text), safefile.Attr{Mode: 0o600}, nil); err != nil {
+		return err
+	}
+	_, err = h.run(ctx, "sshd", "-t", "-f", staged)
+	return errors.Join(err, h.Files.Remove(staged))
+}
+
+// proveSSHD asks sshd what it would do for a member of the marker group. The
+// hook's own user is one, for this: nobody can log in as it.
+func (h *Host) proveSSHD(ctx context.Context) error {
+	got, err := h.effectiveSSHD(ctx, h.Layout.HookUser)
+	if err != nil {
+		return err
+	}
+	want := map[string]string{
+		"authorizedkeyscommand":     plan.HookCommand(h.Layout),
+		"authorizedkeyscommanduser": h.Layout.HookUser,
+		"authorizedkeysfile":        "none",
+	}
+	for key, value := range want {
+		if got[key] != value {
+			return fmt.Errorf("sshd does not use %s: its %s is %q; is there an Include of %s in %s?", h.Layout.SSHD, key,
+				got[key], filepath.Dir(h.Layout.SSHD)+"/*.conf", h.Layout.SSHDConfig)
+		}
+	}
+	return nil
+}
+
+// effectiveSSHD returns the first value of each setting sshd would use for a user.
+func (h *Host) effectiveSSHD(ctx context.Context, user string) (map[string]string, error) {
+	text, err := h.run(ctx, "sshd", "-T", "-C", "user="+user+",host=localhost,addr=127.0.0.1")
+	if err != nil {
+		return nil, err
+	}
+	settings := map[string]string{}
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if _, twice := settings[key]; !twice {
+			settings[key] = value
+		}
+	}
+	return settings, nil
+}
+
+// checkHook looks at the hook the way sshd will: it and every folder above it
+// belong to root and nobody else can write there, or sshd refuses to run it.
+func (h *Host) checkHook() error {
+	for path := h.Layout.Hook; ; path = filepath.Dir(path) {
+		info, err := os.Stat(path)
+		if err != nil {
+			return fmt.Errorf("login hook: %w", err)
+		}
+		switch {
+		case ownerOf(info) != 0 || info.Mode().Perm()&0o022 != 0:
+			return fmt.Errorf("login hook: %s must belong to root and not be writable by others, or sshd refuses the hook", path)
+		case path == h.Layout.Hook && (!info.Mode().IsRegular() || info.Mode().Perm()&0o111 != 0o111):
+			return fmt.Errorf("login hook: %s is not a program that all may run", path)
+		case path == "/":
+			return nil
+		}
+	}
+}
+
+// sshdUnits are the names distributions give to sshd's unit.
+var sshdUnits = []string{"ssh.service", "sshd.service"}
+
+// reloadSSHD makes a running sshd read its configuration again. An sshd that
+// does not run, or is started for each connection, has nothing to reload.
+func (h *Host) reloadSSHD(ctx context.Context) error {
+	if _, err := os.Stat("/run/systemd/system"); err == nil {
+		for _, unit := range sshdUnits {
+			if _, err := h.run(ctx, "systemctl", "is-active", "--quiet", unit); err == nil {
+				_, err := h.run(ctx, "systemctl", "reload", unit)
+				return err
+			}
+		}
+		return nil
+	}
+	if pid := pidIn("/run/sshd.pid"); pid != 0 {
+		if err := syscall.Kill(pid, syscall.SIGHUP); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("reload sshd: %w", err)
+		}
+	}
+	return nil
+}
+
+// sshdAnswers waits until sshd greets on one of its own addresses. Where it does
+// not run at all there is nothing to wait for.
+func (h *Host) sshdAnswers(ctx context.Context) error {
+	if !h.sshdRuns(ctx) {
+		return nil
+	}
+	text, err := h.run(ctx, "sshd", "-T")
+	if err != nil {
+		return err
+	}
+	addresses := listenAddresses(text)
+	ctx, cancel := context.WithTimeout(ctx, bannerDeadline)
+	defer cancel()
+	for {
+		for _, a := range addresses {
+			if err = greets(ctx, a); err == nil {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("sshd does not answer on %s: %w", strings.Join(addresses, ", "), err)
+		case <-time.After(bannerPoll):
+		}
+	}
+}
+
+func (h *Host) sshdRuns(ctx context.Context) bool {
+	if _, err := os.Stat("/run/systemd/system"); err != nil {
+		return pidIn("/run/sshd.pid") != 0
+	}
+	for _, unit := range sshdUnits {
+		if _, err := h.run(ctx, "systemctl", "is-active", "--quiet", unit); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// greets reads the first bytes of an SSH server (RFC 4253, 4.2).
+func greets(ctx context.Context, address string) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	line, err := bufio.NewReaderSize(conn, 256).ReadSlice('\n')
+	if err == nil && !strings.HasPrefix(string(line), "SSH-2.0-") {
+		return errors.New("answer is not SSH")
+	}
+	return err
+}

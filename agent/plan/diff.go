@@ -1,0 +1,353 @@
+package plan
+
+import (
+	"slices"
+	"sort"
+	"strings"
+
+	"latchkey/authz"
+)
+
+// Desired is what a machine should be.
+type Desired struct {
+	Grants   []authz.Grant // valid now, sorted by name
+	Rejected []Refused     // users the bundle's reading refused
+	SSHD     bool          // our sshd drop-in should be in
+}
+
+// Diff returns what turns the observed machine into the desired one, touching
+// only what the ledger names or the steps will make. Its plan is empty when there
+// is nothing to do. The order is: keys, sudo, groups, sessions and account of
+// everybody who leaves; then the machine's own needs; then accounts, keys and
+// sudo of everybody who comes or whose things were changed.
+func Diff(have State, want Desired, owned Ledger, l Layout) Plan {
+	d := differ{have: have, want: want, owned: owned, layout: l, heirs: map[authz.Username]bool{}}
+	d.plan.Refused = append(d.plan.Refused, want.Rejected...)
+	d.admit()
+	d.takeAway()
+	d.prepare()
+	d.give()
+	return d.plan
+}
+
+// differ carries the arguments of one Diff.
+type differ struct {
+	have     State
+	want     Desired
+	owned    Ledger
+	layout   Layout
+	admitted []admitted
+	// heirs are names whose account still belongs to an earlier user: that one goes
+	// in this plan, the new account comes in the next.
+	heirs map[authz.Username]bool
+	plan  Plan
+}
+
+// admitted is a grant that this machine can honour, with its key file.
+type admitted struct {
+	authz.Grant
+	keys []byte
+}
+
+func (d *differ) step(s Step) { d.plan.Steps = append(d.plan.Steps, s) }
+
+// admit sorts out the grants this machine cannot honour, each with its reason.
+func (d *differ) admit() {
+	for _, g := range d.want.Grants {
+		if err := d.clash(g); err != nil {
+			d.plan.Refused = append(d.plan.Refused, Refused{g.Username.String(), err})
+			continue
+		}
+		if account, exists := d.have.Accounts[g.Username.String()]; exists && account.UID != uint32(g.UID) {
+			d.heirs[g.Username] = true
+			continue
+		}
+		keys, err := keyFile(g)
+		if err != nil {
+			d.plan.Refused = append(d.plan.Refused, Refused{g.Username.String(), err})
+			continue
+		}
+		d.admitted = append(d.admitted, admitted{g, keys})
+		if err := d.noSudo(); g.Sudo && err != nil {
+			d.plan.Refused = append(d.plan.Refused, Refused{g.Username.String(), err})
+		}
+	}
+}
+
+// noSudo says why this machine cannot give sudo to anybody, nil when it can.
+func (d *differ) noSudo() error {
+	if _, found := d.have.Files[d.layout.Sudoers]; found && !d.owned.Sudoers {
+		return ErrSudoersForeign
+	}
+	if !d.have.SudoEffective {
+		return ErrNoSudo
+	}
+	return nil
+}
+
+// clash says why an account cannot be ours here. Existing accounts, groups and
+// homes are never taken over (requirements R15, R20, R23).
+func (d *differ) clash(g authz.Grant) error {
+	name := g.Username.String()
+	own, ours := d.owned.Accounts[g.Username]
+	account, exists := d.have.Accounts[name]
+	if strings.EqualFold(name, shortHostname(d.have.Hostname)) {
+		return ErrHostname
+	}
+	if exists && !(ours && account.UID == uint32(own.UID)) {
+		return ErrNameTaken
+	}
+	if exists && own.UID == g.UID {
+		return nil
+	}
+	if holder, taken := d.have.uidHolder(g.UID); taken && holder != name {
+		return ErrUIDTaken
+	}
+	if holder, taken := d.have.gidHolder(uint32(g.UID)); taken && holder != name {
+		return ErrGIDTaken
+	}
+	if _, taken := d.have.Groups[name]; taken && !ours {
+		return ErrGroupTaken
+	}
+	home, found := d.have.Homes[d.layout.Home(g.Username)]
+	if found && !exists && !(home.Real && home.UID == uint32(g.UID)) {
+		return ErrHomeForeign
+	}
+	return nil
+}
+
+func shortHostname(h string) string { h, _, _ = strings.Cut(h, "."); return h }
+
+// leaver is an account of ours that must not be usable.
+type leaver struct {
+	user  authz.Username
+	own   Owned
+	exist bool
+}
+
+func (d *differ) leavers() []leaver {
+	stay := map[authz.Username]authz.UID{}
+	for _, g := range d.admitted {
+		stay[g.Username] = g.UID
+	}
+	var out []leaver
+	for user, own := range d.owned.Accounts {
+		if uid, stays := stay[user]; stays && uid == own.UID {
+			continue
+		}
+		account, exist := d.have.Accounts[user.String()]
+		exist = exist && account.UID == uint32(own.UID)
+		out = append(out, leaver{user, own, exist})
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].user.String() < out[j].user.String() })
+	return out
+}
+
+func (d *differ) takeAway() {
+	d.takeKeys()
+	d.takeSudo()
+	gone := d.leavers()
+	for _, a := range gone {
+		if groups := d.extraGroups(a); len(groups) > 0 {
+			d.step(Step{Op: OpDropGroups, User: a.user, UID: a.own.UID, Why: strings.Join(groups, ", ")})
+		}
+	}
+	for _, a := range gone {
+		if d.have.Processes[a.own.UID] > 0 {
+			d.step(Step{Op: OpEndSessions, User: a.user, UID: a.own.UID})
+		}
+	}
+	for _, a := range gone {
+		if a.exist && !d.have.Accounts[a.user.String()].Locked() {
+			d.step(Step{Op: OpLock, User: a.user, UID: a.own.UID})
+		}
+	}
+	for _, a := range gone {
+		if a.exist && d.heirs[a.user] {
+			d.step(Step{Op: OpRetire, User: a.user, UID: a.own.UID, Home: d.layout.OldHome(a.user, a.own.UID)})
+		}
+	}
+}
+
+// takeKeys removes every file in our key folder that is nobody's. The folder is
+// ours, so a file that we did not write there goes too.
+func (d *differ) takeKeys() {
+	keep := map[string]bool{}
+	for _, g := range d.admitted {
+		keep[d.layout.KeyFile(g.Username)] = true
+	}
+	var paths []string
+	for path, f := range d.have.Files {
+		if strings.HasPrefix(path, d.layout.KeysDir+"/") && !keep[path] && !f.Folder {
+			paths = append(paths, path)
+		}
+	}
+	sort.Strings(paths)
+	for _, path := range paths {
+		d.step(Step{Op: OpRemoveFile, Path: path})
+	}
+}
+
+// takeSudo takes rules away without giving any: the file is rewritten with what
+// it already says and should still say, or removed.
+func (d *differ) takeSudo() {
+	file, found := d.have.Files[d.layout.Sudoers]
+	if !found || !d.owned.Sudoers {
+		return
+	}
+	rules := d.sudoRules()
+	if len(rules) == 0 {
+		d.step(Step{Op: OpRemoveFile, Path: d.layout.Sudoers})
+		return
+	}
+	stay := kept(rules, file.Content)
+	if len(stay) == len(rules) || string(SudoersFile(stay)) == string(file.Content) {
+		return // nothing to take: give, below, writes the whole file if it differs
+	}
+	if len(stay) == 0 {
+		d.step(Step{Op: OpRemoveFile, Path: d.layout.Sudoers})
+		return
+	}
+	d.step(Step{Op: OpTakeSudo, Path: d.layout.Sudoers, Rules: stay, Attr: sudoersAttr(), Why: "sudo for " + users(stay) + " only"})
+}
+
+func (d *differ) sudoRules() []Rule {
+	if d.noSudo() != nil {
+		return nil
+	}
+	return rulesOf(d.admitted)
+}
+
+func (d *differ) extraGroups(a leaver) []string {
+	if !a.exist {
+		return nil
+	}
+	return d.extra(d.have.Accounts[a.user.String()])
+}
+
+// extra lists the groups of an account beyond its own and the marker.
+func (d *differ) extra(a Account) []string {
+	var out []string
+	for _, g := range a.Groups {
+		if g != a.Name && g != d.layout.MarkerGroup {
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+// prepare makes what the machine needs before anybody can be given anything.
+func (d *differ) prepare() {
+	l := d.layout
+	if _, found := d.have.Groups[l.MarkerGroup]; !found {
+		d.step(Step{Op: OpCreateGroup, Group: l.MarkerGroup})
+	}
+	if _, found := d.have.Accounts[l.HookUser]; !found {
+		d.step(Step{Op: OpCreateHookUser, Group: l.HookUser})
+	}
+	for _, f := range l.folders() {
+		if !d.have.hasFolder(f.path, f.attr) {
+			d.step(Step{Op: OpMakeFolder, Path: f.path, Attr: f.attr})
+		}
+	}
+	if d.want.SSHD && !d.have.has(l.SSHD, SSHDFile(l), sshdAttr()) {
+		d.step(Step{Op: OpWriteSSHD, Path: l.SSHD, Attr: sshdAttr(), Why: d.changed(l.SSHD)})
+	}
+}
+
+func (d *differ) give() {
+	for _, g := range d.admitted {
+		d.giveAccount(g.Grant)
+	}
+	for _, g := range d.admitted {
+		path := d.layout.KeyFile(g.Username)
+		if !d.have.has(path, g.keys, d.layout.keyFileAttr()) {
+			d.step(Step{Op: OpWriteKeys, User: g.Username, UID: g.UID, Path: path, Keys: g.keys,
+				Attr: d.layout.keyFileAttr(), Why: d.changed(path)})
+		}
+	}
+	rules := d.sudoRules()
+	if len(rules) > 0 && !d.have.has(d.layout.Sudoers, SudoersFile(rules), sudoersAttr()) {
+		d.step(Step{Op: OpGiveSudo, Path: d.layout.Sudoers, Rules: rules, Attr: sudoersAttr(), Why: "sudo for " + users(rules)})
+	}
+}
+
+func (d *differ) giveAccount(g authz.Grant) {
+	account, exists := d.have.Accounts[g.Username.String()]
+	if !exists {
+		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID})
+		return
+	}
+	why := d.wrong(account, g)
+	switch {
+	case why == "":
+	case d.owned.Accounts[g.Username].State == Intended:
+		// Its making was cut short and nobody has used it: make it again.
+		d.step(Step{Op: OpDeleteAccount, User: g.Username, UID: g.UID, Home: d.layout.Home(g.Username)})
+		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID})
+	default:
+		d.step(Step{Op: OpRepair, User: g.Username, UID: g.UID, Why: why})
+	}
+}
+
+// wrong says what is wrong with an account of ours, empty when nothing is.
+func (d *differ) wrong(a Account, g authz.Grant) string {
+	var why []string
+	add := func(bad bool, text string) {
+		if bad {
+			why = append(why, text)
+		}
+	}
+	add(a.Password != "*", "password is not *")
+	add(a.Expires != 0, "account expires")
+	add(a.Shell != d.layout.Shell, "shell is "+quote(a.Shell))
+	add(a.Home != d.layout.Home(g.Username), "home is "+quote(a.Home))
+	add(a.GID != uint32(g.UID), "group is not its own")
+	add(!slices.Contains(a.Groups, d.layout.MarkerGroup), "not in group "+d.layout.MarkerGroup)
+	if d.owned.Accounts[g.Username].State == Intended {
+		home := d.have.Homes[d.layout.Home(g.Username)]
+		add(!home.Real || home.UID != uint32(g.UID), "no home")
+	}
+	return strings.Join(why, ", ")
+}
+
+// changed says how a file of ours differs from nothing: new, or altered by others.
+func (d *differ) changed(path string) string {
+	if _, found := d.have.Files[path]; found {
+		return "differs"
+	}
+	return ""
+}
+
+func users(rules []Rule) string {
+	var names []string
+	for _, r := range rules {
+		names = append(names, r.User.String())
+	}
+	return strings.Join(names, ", ")
+}
+
+// Revert returns what gives the machine back: everything the ledger names is
+// undone, access first. Accounts are removed, their homes kept.
+func Revert(have State, owned Ledger, l Layout) Plan {
+	d := differ{have: have, owned: owned, layout: l}
+	d.takeAway()
+	if _, found := have.Files[l.SSHD]; found && owned.SSHD {
+		d.step(Step{Op: OpRemoveSSHD, Path: l.SSHD})
+	}
+	for _, a := range d.leavers() {
+		if a.exist {
+			d.step(Step{Op: OpDeleteAccount, User: a.user, UID: a.own.UID, Home: l.Home(a.user)})
+		}
+	}
+	if _, found := have.Accounts[l.HookUser]; found && owned.HookUser {
+		d.step(Step{Op: OpDeleteHookUser, Group: l.HookUser})
+	}
+	if _, found := have.Groups[l.MarkerGroup]; found && owned.Groups[l.MarkerGroup] {
+		d.step(Step{Op: OpDeleteGroup, Group: l.MarkerGroup})
+	}
+	if _, found := have.Files[l.KeysDir]; found && owned.Folders {
+		d.step(Step{Op: OpRemoveFolder, Path: l.KeysDir})
+	}
+	return d.plan
+}

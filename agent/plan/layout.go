@@ -1,0 +1,70 @@
+package plan
+
+import "latchkey/authz"
+
+// Layout is where things are on one kind of machine. It is data, so that the
+// rules for every kind are tested on any.
+type Layout struct {
+	StateDir string // world can pass through, nobody can list
+	AgentDir string // the agent's own: identity, bundle, ledger
+	KeysDir  string // a key file for each account, readable by the login hook
+
+	Sudoers    string // our drop-in
+	SSHD       string // our drop-in
+	SSHDConfig string
+	Hook       string // the program sshd runs
+
+	MarkerGroup string // every account of ours is in it, and sshd's Match names it
+	HookUser    string // a user and a group
+
+	HomeBase string
+	Shell    string
+}
+
+// Linux is the layout of a Linux machine.
+func Linux() Layout {
+	return Layout{
+		StateDir:    "/var/lib/latchkey",
+		AgentDir:    "/var/lib/latchkey/agent",
+		KeysDir:     "/var/lib/latchkey/authorized_keys",
+		Sudoers:     "/etc/sudoers.d/90-latchkey",
+		SSHD:        "/etc/ssh/sshd_config.d/10-latchkey.conf",
+		SSHDConfig:  "/etc/ssh/sshd_config",
+		Hook:        "/usr/bin/latchkey-keys",
+		MarkerGroup: "latchkey",
+		HookUser:    "latchkey-keys",
+		HomeBase:    "/home",
+		Shell:       "/bin/bash",
+	}
+}
+
+// KeyFile is the path of an account's key file.
+func (l Layout) KeyFile(u authz.Username) string { return l.KeysDir + "/" + u.String() }
+
+// Home is the path of an account's home.
+func (l Layout) Home(u authz.Username) string { return l.HomeBase + "/" + u.String() }
+
+// OldHome is where the home of an earlier user of a name is kept.
+func (l Layout) OldHome(u authz.Username, uid authz.UID) string {
+	return l.Home(u) + "." + uid.String()
+}
+
+func (l Layout) keyFileAttr() Attr { return Attr{"root", l.HookUser, 0o640} }
+
+func sudoersAttr() Attr { return Attr{"root", "root", 0o440} }
+
+func sshdAttr() Attr { return Attr{"root", "root", 0o644} }
+
+type folder struct {
+	path string
+	attr Attr
+}
+
+// folders are made in this order and removed in the reverse one. The agent's own
+// folder is not among them: the agent makes it before it can plan anything.
+func (l Layout) folders() []folder {
+	return []folder{
+		{l.StateDir, Attr{"root", "root", 0o711}},
+		{l.KeysDir, Attr{"root", l.HookUser, 0o750}},
+	}
+}

@@ -1,0 +1,83 @@
+package plan
+
+import "latchkey/authz"
+
+// Ledger is the record of everything we created on the machine. What it does not
+// name is not touched. It is written before a thing is made and struck out after
+// it is proved gone, so a crash leaves it claiming too much, never too little.
+type Ledger struct {
+	Accounts map[authz.Username]Owned `json:"accounts"`
+	Groups   map[string]bool          `json:"groups"`    // true: of ours
+	HookUser bool                     `json:"hook_user"` // made by us
+	Folders  bool                     `json:"folders"`
+	Sudoers  bool                     `json:"sudoers"`
+	SSHD     bool                     `json:"sshd"` // the drop-in is wanted
+}
+
+// Owned is one account of ours.
+type Owned struct {
+	User  authz.UserID `json:"user"`
+	UID   authz.UID    `json:"uid"`
+	State AccountState `json:"state"`
+}
+
+// AccountState is how far an account of ours has come.
+type AccountState string
+
+// The states of an account.
+const (
+	Intended AccountState = "intended" // about to be made
+	Present  AccountState = "present"
+	Revoked  AccountState = "revoked" // closed; home kept
+)
+
+// NewLedger is the record of a machine on which we made nothing.
+func NewLedger() Ledger {
+	return Ledger{Accounts: map[authz.Username]Owned{}, Groups: map[string]bool{}}
+}
+
+// Intend records what the steps are about to make. It is stored before the first
+// of them is applied. users gives the owner of each account to be made.
+func (l *Ledger) Intend(steps []Step, users map[authz.Username]authz.UserID) {
+	for _, s := range steps {
+		switch s.Op {
+		case OpCreateAccount:
+			l.Accounts[s.User] = Owned{User: users[s.User], UID: s.UID, State: Intended}
+		case OpCreateGroup:
+			l.Groups[s.Group] = true
+		case OpCreateHookUser:
+			l.HookUser = true
+		case OpMakeFolder:
+			l.Folders = true
+		case OpGiveSudo:
+			l.Sudoers = true
+		case OpWriteSSHD:
+			l.SSHD = true
+		}
+	}
+}
+
+// Done records that a step was applied and proved. It is stored after the pass.
+func (l *Ledger) Done(s Step) {
+	switch s.Op {
+	case OpCreateAccount, OpRepair:
+		l.setState(s.User, Present)
+	case OpLock:
+		l.setState(s.User, Revoked)
+	case OpRetire, OpDeleteAccount:
+		delete(l.Accounts, s.User)
+	case OpDeleteGroup:
+		delete(l.Groups, s.Group)
+	case OpDeleteHookUser:
+		l.HookUser = false
+	case OpRemoveSSHD:
+		l.SSHD = false
+	}
+}
+
+func (l *Ledger) setState(u authz.Username, to AccountState) {
+	if o, found := l.Accounts[u]; found {
+		o.State = to
+		l.Accounts[u] = o
+	}
+}

@@ -1,0 +1,223 @@
+// Package plan says what a machine should be, and what has to change. It is
+// pure: what was observed, the ledger, the layout and the time are arguments.
+//
+// Its Plan is the only description of change in the project. The dry run prints
+// it, the log and the receipt repeat it, the golden tests compare it. Taking
+// access away comes first and never waits for giving it.
+package plan
+
+import (
+	"strings"
+
+	"latchkey/authz"
+	"latchkey/authz/name"
+)
+
+// Op is a kind of step. The zero value is no step.
+type Op int
+
+// The steps, in the order in which a plan holds them: what takes access away,
+// what prepares the machine, what gives access.
+const (
+	OpNone Op = iota
+	// OpRemoveFile removes one file of ours.
+	OpRemoveFile
+	// OpTakeSudo rewrites our sudoers file with fewer rules.
+	OpTakeSudo
+	// OpDropGroups takes an account out of every group but its own and the marker.
+	OpDropGroups
+	// OpEndSessions ends the sessions and processes of an account.
+	OpEndSessions
+	// OpLock makes an account unusable: no password, expired.
+	OpLock
+	// OpRetire removes the account of an earlier user of a name; its home is kept
+	// under another name.
+	OpRetire
+	// OpCreateGroup creates a system group.
+	OpCreateGroup
+	// OpCreateHookUser creates the user that sshd runs the login hook as.
+	OpCreateHookUser
+	// OpMakeFolder creates a folder of ours, or puts its owner and mode right.
+	OpMakeFolder
+	// OpCreateAccount creates an account with its private group and home.
+	OpCreateAccount
+	// OpRepair puts the fields of an account right, and opens it again if locked.
+	OpRepair
+	// OpWriteKeys writes the key file of an account.
+	OpWriteKeys
+	// OpGiveSudo writes our sudoers file in full.
+	OpGiveSudo
+	// OpWriteSSHD writes our sshd drop-in, checked, reloaded and proved.
+	OpWriteSSHD
+	// OpRemoveSSHD takes our sshd drop-in out, checked and reloaded.
+	OpRemoveSSHD
+	// OpDeleteAccount removes an account for good; its home is kept.
+	OpDeleteAccount
+	// OpDeleteGroup removes a group of ours.
+	OpDeleteGroup
+	// OpDeleteHookUser removes the login hook's user.
+	OpDeleteHookUser
+	// OpRemoveFolder removes a folder of ours when it is empty.
+	OpRemoveFolder
+)
+
+// Step is one change of the machine. Only the fields that its Op needs are set.
+type Step struct {
+	Op    Op
+	User  authz.Username // the account concerned
+	UID   authz.UID
+	Path  string
+	Group string
+	Why   string // what is wrong, for people
+	Rules []Rule // of the sudoers file
+	Keys  []byte // the key file
+	Home  string // OpRetire: where the home goes; OpDeleteAccount: where it stays
+	Attr  Attr
+}
+
+// Attr is the owner, by name, and the mode of a file or folder.
+type Attr struct {
+	Owner, Group string
+	Mode         uint32
+}
+
+// Refused is a user who is not set up, or not in full, and why. Name is as it
+// came: print it quoted.
+type Refused struct {
+	Name   string
+	Reason error
+}
+
+// Plan is what has to change, in order, and who is left out.
+type Plan struct {
+	Steps   []Step
+	Refused []Refused
+}
+
+// Empty reports whether nothing has to change.
+func (p Plan) Empty() bool { return len(p.Steps) == 0 }
+
+// String prints the plan, a step a line, then the refused users.
+func (p Plan) String() string {
+	var b strings.Builder
+	for _, s := range p.Steps {
+		b.WriteString(s.String() + "\n")
+	}
+	for _, r := range p.Refused {
+		b.WriteString("refused " + quote(r.Name) + ": " + r.Reason.Error() + "\n")
+	}
+	return b.String()
+}
+
+// String prints the step as one line.
+func (s Step) String() string {
+	user := s.User.String()
+	account := user + " (uid " + s.UID.String() + ")"
+	switch s.Op {
+	case OpRemoveFile:
+		return "remove file " + s.Path + because(s.Why)
+	case OpTakeSudo:
+		return "write file " + s.Path + because(s.Why)
+	case OpDropGroups:
+		return "drop groups of " + account + because(s.Why)
+	case OpEndSessions:
+		return "end sessions of " + account
+	case OpLock:
+		return "lock account " + account
+	case OpRetire:
+		return "remove account " + account + ", keep its home as " + s.Home
+	case OpCreateGroup:
+		return "create group " + s.Group
+	case OpCreateHookUser:
+		return "create user " + s.Group + " for the login hook"
+	case OpMakeFolder:
+		return "make folder " + s.Path + because(s.Why)
+	case OpCreateAccount:
+		return "create account " + account
+	case OpRepair:
+		return "repair account " + account + because(s.Why)
+	case OpWriteKeys:
+		return "write file " + s.Path + because(s.Why)
+	case OpGiveSudo:
+		return "write file " + s.Path + because(s.Why)
+	case OpWriteSSHD:
+		return "write file " + s.Path + because(s.Why) + ", reload sshd"
+	case OpRemoveSSHD:
+		return "remove file " + s.Path + ", reload sshd"
+	case OpDeleteAccount:
+		return "remove account " + account + ", keep its home " + s.Home
+	case OpDeleteGroup:
+		return "remove group " + s.Group
+	case OpDeleteHookUser:
+		return "remove user " + s.Group
+	case OpRemoveFolder:
+		return "remove folder " + s.Path
+	}
+	return "no step"
+}
+
+// Gives reports whether the step gives access to its user, so that it must not
+// run when an earlier step for the same user did not succeed.
+func (s Step) Gives() bool {
+	return s.Op == OpCreateAccount || s.Op == OpRepair || s.Op == OpWriteKeys
+}
+
+// Without returns the step less the sudo rules of the users named: an account
+// that could not be made must not get a rule, because its name may be
+// somebody else's.
+func (s Step) Without(failed map[authz.Username]bool) Step {
+	if s.Op != OpGiveSudo {
+		return s
+	}
+	var left []Rule
+	for _, r := range s.Rules {
+		if !failed[r.User] {
+			left = append(left, r)
+		}
+	}
+	s.Rules = left
+	return s
+}
+
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
+}
+
+// quote makes foreign text safe to print on a terminal and in a log, and short.
+func quote(s string) string {
+	const most = 64
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := 0; i < len(s) && i < most; i++ {
+		c := s[i]
+		switch {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c < ' ' || c >= 0x7f:
+			b.WriteString(`\x` + string("0123456789abcdef"[c>>4]) + string("0123456789abcdef"[c&15]))
+		default:
+			b.WriteByte(c)
+		}
+	}
+	if len(s) > most {
+		b.WriteString("…")
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// Reasons for leaving a user out on one machine.
+var (
+	ErrNameTaken      = name.Refuse("name_taken", "an account of that name exists and is not ours")
+	ErrGroupTaken     = name.Refuse("group_taken", "a group of that name exists and is not ours")
+	ErrUIDTaken       = name.Refuse("uid_taken", "the uid belongs to another account of this machine")
+	ErrGIDTaken       = name.Refuse("gid_taken", "the uid is the id of another group of this machine")
+	ErrHomeForeign    = name.Refuse("home_foreign", "the home folder exists and is not the user's")
+	ErrHostname       = name.Refuse("name_is_hostname", "the name is this machine's host name")
+	ErrSudoersForeign = name.Refuse("sudoers_foreign", "our sudoers file exists and was not written by us")
+	ErrNoSudo         = name.Refuse("sudo_not_effective", "sudo is not installed here or does not read our folder")
+)

@@ -1,0 +1,93 @@
+package plan
+
+import (
+	"strings"
+
+	"latchkey/agent/hook"
+	"latchkey/authz"
+)
+
+const header = "# Written by latchkey-agent. Changes made here are undone.\n"
+
+// Rule is one line of our sudoers file.
+type Rule struct {
+	User     authz.Username
+	NotAfter string // YYYYMMDDHHMMSSZ or empty
+}
+
+// Line prints the rule from its one template (requirements R48, R55): there is
+// no other form. NOTAFTER stands before the tags, or sudo reads a syntax error.
+func (r Rule) Line() string {
+	if r.NotAfter != "" {
+		return r.User.String() + " ALL=(ALL:ALL) NOTAFTER=" + r.NotAfter + " NOPASSWD: ALL"
+	}
+	return r.User.String() + " ALL=(ALL:ALL) NOPASSWD: ALL"
+}
+
+// SudoersFile prints the sudoers drop-in.
+func SudoersFile(rules []Rule) []byte {
+	var b strings.Builder
+	b.WriteString(header)
+	for _, r := range rules {
+		b.WriteString(r.Line() + "\n")
+	}
+	return []byte(b.String())
+}
+
+// keyFile prints the key file of a grant, or says why the hook could not answer
+// from it.
+func keyFile(g authz.Grant) ([]byte, error) {
+	var lines []string
+	for _, k := range g.Keys {
+		lines = append(lines, authz.AuthorizedKeysLine(g, k))
+	}
+	return hook.Render(g.Username, uint32(g.UID), lines)
+}
+
+// SSHDFile prints the sshd drop-in. Everything stands in one Match block, so
+// users who are not ours are as before: their key files, and any hook of others,
+// are untouched. For ours, keys they put into their own home are not honoured
+// (requirement R28). The closing Match keeps the block from swallowing what a
+// later file says.
+func SSHDFile(l Layout) []byte {
+	return []byte(header +
+		"Match Group " + l.MarkerGroup + "\n" +
+		"\tAuthorizedKeysFile none\n" +
+		"\tAuthorizedKeysCommand " + HookCommand(l) + "\n" +
+		"\tAuthorizedKeysCommandUser " + l.HookUser + "\n" +
+		"Match all\n")
+}
+
+// HookCommand is the hook with sshd's tokens for user, uid, key type and key.
+func HookCommand(l Layout) string { return l.Hook + " %u %U %t %k" }
+
+func rulesOf(grants []admitted) []Rule {
+	var rules []Rule
+	for _, g := range grants {
+		if !g.Sudo {
+			continue
+		}
+		r := Rule{User: g.Username}
+		if !g.NotAfter.IsZero() {
+			r.NotAfter = authz.SudoersTime(g.NotAfter)
+		}
+		rules = append(rules, r)
+	}
+	return rules
+}
+
+// kept returns the rules whose exact line the old file holds already: what may
+// stay while others are taken away.
+func kept(rules []Rule, old []byte) []Rule {
+	lines := map[string]bool{}
+	for _, line := range strings.Split(string(old), "\n") {
+		lines[line] = true
+	}
+	var left []Rule
+	for _, r := range rules {
+		if lines[r.Line()] {
+			left = append(left, r)
+		}
+	}
+	return left
+}

@@ -1,0 +1,100 @@
+package plan
+
+import "latchkey/authz"
+
+// State is a machine as it was observed, as far as a plan can concern it.
+type State struct {
+	Hostname string
+	Accounts map[string]Account // by name; of the files, and of NSS for names asked
+	Groups   map[string]Group   // by name
+	Files    map[string]File    // by path: files and folders of ours that exist
+	Homes    map[string]Folder  // by path: homes of wanted and of our own accounts
+	// SudoEffective says that sudo is here and reads our folder.
+	SudoEffective bool
+	// Processes counts the live processes of each uid of ours.
+	Processes map[authz.UID]int
+}
+
+// Account is a line of passwd and shadow.
+type Account struct {
+	Name        string
+	UID, GID    uint32
+	Home, Shell string
+	Password    string // "*", "!…" or anything else; a hash is shortened to "set"
+	Expires     int64  // days since 1970; 0: never
+	Groups      []string
+}
+
+// Locked reports whether the account is closed as OpLock closes it.
+func (a Account) Locked() bool {
+	return a.Password != "" && a.Password[0] == '!' && a.Expires == lockedOn
+}
+
+// lockedOn is the day an account of ours expires when it is closed. Day 1 and not
+// 0, which some tools read as never.
+const lockedOn = 1
+
+// Group is a line of group.
+type Group struct {
+	Name    string
+	GID     uint32
+	Members []string
+}
+
+// File is a file or folder of ours.
+type File struct {
+	Content  []byte // nil for a folder
+	Folder   bool
+	Odd      bool // neither a folder nor a regular file of one link
+	UID, GID uint32
+	Mode     uint32 // permission bits
+}
+
+// Folder is a home as it was seen, without following a link.
+type Folder struct {
+	Real bool // a folder and not a link to one
+	UID  uint32
+}
+
+// has reports whether the file is regular and has the content and the attributes.
+func (s State) has(path string, content []byte, attr Attr) bool {
+	f, found := s.Files[path]
+	return found && !f.Folder && !f.Odd && string(f.Content) == string(content) && s.attr(f, attr)
+}
+
+func (s State) hasFolder(path string, attr Attr) bool {
+	f, found := s.Files[path]
+	return found && f.Folder && s.attr(f, attr)
+}
+
+// attr compares owner, group and mode. Only root and groups of ours are owners.
+func (s State) attr(f File, want Attr) bool {
+	gid := uint32(0)
+	if want.Group != "root" {
+		g, found := s.Groups[want.Group]
+		if !found {
+			return false
+		}
+		gid = g.GID
+	}
+	return want.Owner == "root" && f.UID == 0 && f.GID == gid && f.Mode == want.Mode
+}
+
+// uidHolder returns the name of the account that has the uid, if any.
+func (s State) uidHolder(uid authz.UID) (string, bool) {
+	for name, a := range s.Accounts {
+		if a.UID == uint32(uid) {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+func (s State) gidHolder(gid uint32) (string, bool) {
+	for name, g := range s.Groups {
+		if g.GID == gid {
+			return name, true
+		}
+	}
+	return "", false
+}
