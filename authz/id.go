@@ -31,8 +31,12 @@ func (i id) IsZero() bool { return i.s == "" }
 // MarshalText prints the id.
 func (i id) MarshalText() ([]byte, error) { return []byte(i.s), nil }
 
-// UnmarshalText parses the id.
+// UnmarshalText parses the id; empty text is the zero value, as it is printed.
 func (i *id) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*i = id{}
+		return nil
+	}
 	parsed, err := parseID(string(text))
 	*i = parsed
 	return err

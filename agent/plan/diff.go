@@ -351,3 +351,20 @@ func Revert(have State, owned Ledger, l Layout) Plan {
 	}
 	return d.plan
 }
+
+// PrepareSSHD returns what puts our sshd drop-in in, and what it needs: the
+// groups, the hook's user, the folders. It touches no account.
+func PrepareSSHD(have State, owned Ledger, l Layout) Plan {
+	d := differ{have: have, want: Desired{SSHD: true}, owned: owned, layout: l}
+	d.prepare()
+	return d.plan
+}
+
+// RemoveSSHD returns what takes our sshd drop-in out.
+func RemoveSSHD(have State, owned Ledger, l Layout) Plan {
+	d := differ{have: have, owned: owned, layout: l}
+	if _, found := have.Files[l.SSHD]; found && owned.SSHD {
+		d.step(Step{Op: OpRemoveSSHD, Path: l.SSHD})
+	}
+	return d.plan
+}

@@ -81,3 +81,18 @@ func (l *Ledger) setState(u authz.Username, to AccountState) {
 		l.Accounts[u] = o
 	}
 }
+
+// Settle marks accounts as present whose making was cut short after the last
+// tool had done its work. Call it when a plan for the state is empty. It says
+// whether anything changed.
+func (l *Ledger) Settle(have State) bool {
+	changed := false
+	for u, o := range l.Accounts {
+		a, found := have.Accounts[u.String()]
+		if o.State == Intended && found && a.UID == uint32(o.UID) {
+			l.setState(u, Present)
+			changed = true
+		}
+	}
+	return changed
+}

@@ -1,0 +1,270 @@
+// Package agent is the loop: fetch the bundle, open and store it, observe the
+// machine, apply what differs, report. One goroutine owns all state; a timer, a
+// new bundle and an expiry only wake it, and every pass looks afresh.
+//
+// Logins never depend on it: what sshd and sudo read is on the disk.
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"latchkey/agent/cache"
+	"latchkey/agent/client"
+	"latchkey/agent/plan"
+	"latchkey/authz"
+	"latchkey/authz/name"
+	"latchkey/authz/wire"
+)
+
+// Source is the control plane. It is an interface so that tests can lose,
+// delay and damage what comes.
+type Source interface {
+	// Bundle returns a sealed bundle other than the version given, or not
+	// changed after the wait.
+	Bundle(ctx context.Context, epoch, serial int64, wait time.Duration) (sealed []byte, changed bool, err error)
+	Report(ctx context.Context, r wire.Report) error
+}
+
+// Machine is what is managed. It is an interface so that tests can let any step
+// go wrong.
+type Machine interface {
+	Observe(ctx context.Context, grants []authz.Grant, owned plan.Ledger) (plan.State, error)
+	Apply(ctx context.Context, s plan.Step) error
+}
+
+// Agent manages one machine.
+type Agent struct {
+	Identity cache.Identity
+	Cache    *cache.Dir
+	Source   Source
+	Machine  Machine
+	Layout   plan.Layout
+	Facts    wire.Facts
+	Log      *slog.Logger
+	// Interval is how often the machine is looked at when nothing else wakes the
+	// agent.
+	Interval time.Duration
+	Now      func() time.Time
+
+	bundle   *wire.Bundle // the newest accepted; nil before the first
+	sealed   []byte
+	contact  time.Time
+	trouble  error
+	reported string // the last report's content, to send no idle repetition
+}
+
+// ErrForked is an alarm: one serial must never have two contents.
+var ErrForked = name.Refuse("forked", "the control plane sent other content under a serial that was already accepted")
+
+// ErrNoBundle is returned when there is nothing yet to make true.
+var ErrNoBundle = errors.New("no bundle has been received yet")
+
+// Load opens the stored bundle. A bundle that is missing or does not open is no
+// bundle: the machine stays as it is until a good one comes.
+func (a *Agent) Load() error {
+	sealed, err := a.Cache.Bundle()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	b, err := a.open(sealed)
+	if err != nil {
+		return fmt.Errorf("stored bundle: %w", err)
+	}
+	a.bundle, a.sealed = &b, sealed
+	return nil
+}
+
+func (a *Agent) open(sealed []byte) (wire.Bundle, error) {
+	trusted, err := a.Identity.Trusted()
+	if err != nil {
+		return wire.Bundle{}, err
+	}
+	seen, err := a.Cache.Seen()
+	if err != nil {
+		return wire.Bundle{}, err
+	}
+	return wire.Open(sealed, trusted, wire.Target{
+		ControlPlane: a.Identity.ControlPlane, Stack: a.Identity.Stack, Epoch: seen.Epoch, Serial: seen.Serial,
+	})
+}
+
+// accept opens a bundle that came and stores it before anything is done with it.
+func (a *Agent) accept(sealed []byte) error {
+	b, err := a.open(sealed)
+	if err != nil {
+		return err
+	}
+	if a.bundle != nil && a.bundle.Epoch == b.Epoch && a.bundle.Serial == b.Serial {
+		if !bytes.Equal(sealed, a.sealed) {
+			return ErrForked
+		}
+		return nil
+	}
+	if err := a.Cache.SaveBundle(sealed, cache.Seen{Epoch: b.Epoch, Serial: b.Serial}); err != nil {
+		return err
+	}
+	a.bundle, a.sealed = &b, sealed
+	a.Log.Info("bundle accepted", "epoch", b.Epoch, "serial", b.Serial, "users", len(b.Users))
+	return nil
+}
+
+// version is what the source is asked to go beyond.
+func (a *Agent) version() (epoch, serial int64) {
+	if a.bundle == nil {
+		return 0, 0
+	}
+	return a.bundle.Epoch, a.bundle.Serial
+}
+
+// Fetch asks once for a newer bundle without waiting for one to be made.
+func (a *Agent) Fetch(ctx context.Context) error {
+	epoch, serial := a.version()
+	return a.received(a.fetch(ctx, epoch, serial, 0))
+}
+
+type fetched struct {
+	sealed  []byte
+	changed bool
+	err     error
+	took    time.Duration
+}
+
+func (a *Agent) fetch(ctx context.Context, epoch, serial int64, wait time.Duration) fetched {
+	start := time.Now()
+	sealed, changed, err := a.Source.Bundle(ctx, epoch, serial, wait)
+	return fetched{sealed, changed, err, time.Since(start)}
+}
+
+func (a *Agent) received(f fetched) error {
+	err := f.err
+	if err == nil {
+		a.contact = a.Now()
+	}
+	if err == nil && f.changed {
+		err = a.accept(f.sealed)
+	}
+	if err != nil && (a.trouble == nil || a.trouble.Error() != err.Error()) {
+		a.Log.Warn("no newer bundle", "reason", err)
+	}
+	if err == nil && a.trouble != nil {
+		a.Log.Info("control plane answers again")
+	}
+	a.trouble = err
+	return err
+}
+
+// Run works until the context ends: a pass at once from what is stored, then one
+// for every new bundle, every interval and every expiry.
+func (a *Agent) Run(ctx context.Context) error {
+	if err := a.Load(); err != nil {
+		a.Log.Error("start without stored bundle", "reason", err)
+		a.trouble = err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	out := newOutbox(a.Source, a.Log)
+	sent := make(chan struct{})
+	go func() { defer close(sent); out.run(ctx) }()
+	defer func() { cancel(); <-sent }()
+
+	answers := make(chan fetched)
+	ask := func(after time.Duration) {
+		epoch, serial := a.version()
+		go a.ask(ctx, after, epoch, serial, answers)
+	}
+	a.passAndReport(ctx, out)
+	ask(0)
+	for errorsInRow := 0; ; {
+		timer := time.NewTimer(a.nextLook())
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case f := <-answers:
+			err := a.received(f)
+			errorsInRow = a.rest(err, f, errorsInRow, ask)
+			if err == nil && f.changed {
+				a.passAndReport(ctx, out)
+			}
+		case <-timer.C:
+			a.passAndReport(ctx, out)
+		}
+		timer.Stop()
+	}
+}
+
+// rest asks again: at once after a good answer, later after a bad one or one that
+// came too fast, so that no server can make an agent spin.
+func (a *Agent) rest(err error, f fetched, errorsInRow int, ask func(time.Duration)) int {
+	switch {
+	case err != nil:
+		ask(client.Pause(errorsInRow + 1))
+		return errorsInRow + 1
+	case !f.changed && f.took < time.Second:
+		ask(time.Second + client.Pause(1))
+	default:
+		ask(0)
+	}
+	return 0
+}
+
+func (a *Agent) ask(ctx context.Context, after time.Duration, epoch, serial int64, answers chan<- fetched) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(after):
+	}
+	f := a.fetch(ctx, epoch, serial, client.MaxWait)
+	select {
+	case <-ctx.Done():
+	case answers <- f:
+	}
+}
+
+// nextLook is when the next pass is due without any news: the interval, or
+// sooner when a grant ends.
+func (a *Agent) nextLook() time.Duration {
+	next := a.Interval
+	if a.bundle == nil {
+		return next
+	}
+	access, _ := a.bundle.Access()
+	now := a.Now()
+	for _, g := range access.At(now).Grants {
+		if left := g.NotAfter.Sub(now); !g.NotAfter.IsZero() && left < next {
+			next = max(left, 0) + 10*time.Millisecond
+		}
+	}
+	return next
+}
+
+func (a *Agent) passAndReport(ctx context.Context, out *outbox) {
+	report, err := a.Pass(ctx)
+	switch {
+	case errors.Is(err, ErrNoBundle):
+	case err != nil:
+		a.Log.Error("pass ended early", "reason", err)
+	}
+	if text := content(report); err == nil && text != a.reported {
+		a.reported = text
+		out.put(report)
+	}
+}
+
+// content is what of a report makes it worth sending.
+func content(r wire.Report) string {
+	r.At = ""
+	text, err := wire.Encode(r)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}

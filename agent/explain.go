@@ -1,0 +1,116 @@
+package agent
+
+import (
+	"context"
+
+	"latchkey/agent/plan"
+	"latchkey/authz"
+)
+
+// Explanation says whether an account may log in to this machine, and why.
+type Explanation struct {
+	User    authz.Username `json:"user"`
+	LogsIn  bool           `json:"logs_in"`
+	Sudo    bool           `json:"sudo"`
+	Facts   []string       `json:"facts"`
+	Pending []string       `json:"pending"` // steps a pass would do for him
+}
+
+// Ready reports whether there is a bundle to work from.
+func (a *Agent) Ready() bool { return a.bundle != nil }
+
+// Explain looks at the machine and the stored bundle; it changes nothing.
+func (a *Agent) Explain(ctx context.Context, user authz.Username) (Explanation, error) {
+	release, err := a.Cache.Lock()
+	if err != nil {
+		return Explanation{}, err
+	}
+	defer release()
+	owned, err := a.Cache.Ledger()
+	if err != nil {
+		return Explanation{}, err
+	}
+	p, have, err := a.look(ctx, owned)
+	if err != nil {
+		return Explanation{}, err
+	}
+	access, rejected := a.bundle.Access()
+	e := Explanation{User: user, Facts: []string{}, Pending: []string{}}
+	for _, r := range rejected {
+		if r.Name == user.String() {
+			e.fact("the bundle names him, but he was refused: " + r.Reason.Error())
+		}
+	}
+	e.grant(access, a, user)
+	e.account(have, owned, a.Layout, user)
+	for _, r := range p.Refused {
+		if r.Name == user.String() {
+			e.fact("this machine leaves something out: " + r.Reason.Error())
+		}
+	}
+	for _, s := range p.Steps {
+		if s.User == user {
+			e.Pending = append(e.Pending, s.String())
+			e.fact("still to be done: " + s.String())
+		}
+	}
+	return e, nil
+}
+
+func (e *Explanation) fact(text string) { e.Facts = append(e.Facts, text) }
+
+func (e *Explanation) grant(access authz.Access, a *Agent, user authz.Username) {
+	for _, g := range access.Grants {
+		if g.Username != user {
+			continue
+		}
+		e.fact("the stack gives " + g.ARN.String() + " SSH as " + user.String() + " (uid " + g.UID.String() + ")")
+		if g.Sudo {
+			e.fact("the stack gives him sudo")
+		}
+		for _, k := range g.Keys {
+			e.fact("key " + k.Type() + " " + k.Fingerprint())
+		}
+		if len(g.Keys) == 0 {
+			e.fact("he has no SSH key: nobody can log in as him")
+		}
+		if !g.NotAfter.IsZero() {
+			e.fact("until " + g.NotAfter.UTC().Format("2006-01-02 15:04:05 UTC"))
+		}
+		if !g.NotAfter.IsZero() && !a.Now().Before(g.NotAfter) {
+			e.fact("the permission has ended")
+			return
+		}
+		e.LogsIn, e.Sudo = len(g.Keys) > 0, g.Sudo
+		return
+	}
+	e.fact("the stack gives him no SSH")
+}
+
+// account adds what stands on the machine, which may say no where the stack says
+// yes.
+func (e *Explanation) account(have plan.State, owned plan.Ledger, l plan.Layout, user authz.Username) {
+	own, ours := owned.Accounts[user]
+	account, exists := have.Accounts[user.String()]
+	_, keys := have.Files[l.KeyFile(user)]
+	switch {
+	case !exists:
+		e.fact("there is no such account on this machine")
+	case !ours || account.UID != uint32(own.UID):
+		e.fact("the account was not made by us: latchkey does not decide about it")
+	case account.Locked():
+		e.fact("the account is closed")
+	default:
+		e.fact("the account is open, made by us")
+	}
+	e.LogsIn = e.LogsIn && exists && ours && account.UID == uint32(own.UID) && !account.Locked() && keys && owned.SSHD
+	e.Sudo = e.Sudo && e.LogsIn
+	if !owned.SSHD {
+		e.fact("sshd does not ask us: latchkey-agent sshd enable")
+	}
+	if e.LogsIn {
+		e.fact("so: he may log in with one of these keys")
+		return
+	}
+	e.fact("so: latchkey does not let him in")
+}

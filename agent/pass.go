@@ -1,0 +1,211 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"latchkey/agent/cache"
+	"latchkey/agent/plan"
+	"latchkey/authz"
+	"latchkey/authz/wire"
+)
+
+// maxRounds bounds how often one pass looks again: one round does the work, one
+// proves it, and one more is for an account that had to go before its heir came.
+const maxRounds = 3
+
+// Plan observes the machine and says what a pass would do first, changing
+// nothing. The caller holds the cache's lock.
+func (a *Agent) Plan(ctx context.Context) (plan.Plan, error) {
+	owned, err := a.Cache.Ledger()
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	p, _, err := a.look(ctx, owned)
+	return p, err
+}
+
+// Pass makes the machine what the newest bundle says and proves it by looking
+// again. A step that does not succeed stops nothing but what depends on it. The
+// report says what was done and what was not.
+func (a *Agent) Pass(ctx context.Context) (report wire.Report, err error) {
+	release, err := a.Cache.Lock()
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	return a.LockedPass(ctx)
+}
+
+// LockedPass is Pass for a caller who holds the cache's lock.
+func (a *Agent) LockedPass(ctx context.Context) (report wire.Report, err error) {
+	if a.bundle == nil {
+		return report, errors.Join(ErrNoBundle, a.trouble)
+	}
+	owned, err := a.Cache.Ledger()
+	if err != nil {
+		return report, err
+	}
+	report = wire.Report{Epoch: a.bundle.Epoch, Serial: a.bundle.Serial, Facts: a.Facts,
+		Steps: []wire.Result{}, Refused: []wire.Result{}}
+	for round := range maxRounds {
+		p, have, err := a.look(ctx, owned)
+		if err != nil {
+			return report, err
+		}
+		if p.Empty() {
+			report.Refused = refusals(p)
+			err = a.settle(owned, have)
+		}
+		if err != nil || p.Empty() || round == maxRounds-1 {
+			report.Refused = refusals(p)
+			report.Steps = appendNew(report.Steps, undone(p))
+			return a.finish(report, err)
+		}
+		results, err := Apply(ctx, a.Machine, a.Cache, a.Log, p, &owned, a.users())
+		report.Steps = appendNew(report.Steps, results)
+		if err != nil {
+			return report, err
+		}
+		if !anyDone(results) {
+			report.Refused = refusals(p)
+			return a.finish(report, nil)
+		}
+	}
+	return report, nil
+}
+
+func (a *Agent) look(ctx context.Context, owned plan.Ledger) (plan.Plan, plan.State, error) {
+	if a.bundle == nil {
+		return plan.Plan{}, plan.State{}, errors.Join(ErrNoBundle, a.trouble)
+	}
+	access, rejected := a.bundle.Access()
+	want := plan.Desired{Grants: access.At(a.Now()).Grants, SSHD: owned.SSHD}
+	for _, r := range rejected {
+		want.Rejected = append(want.Rejected, plan.Refused{Name: r.Name, Reason: r.Reason})
+	}
+	have, err := a.Machine.Observe(ctx, want.Grants, owned)
+	if err != nil {
+		return plan.Plan{}, plan.State{}, fmt.Errorf("observe the machine: %w", err)
+	}
+	return plan.Diff(have, want, owned, a.Layout), have, nil
+}
+
+// Apply stores the intent, applies the steps in order, and stores what was done.
+// Its error is only for a ledger that could not be stored: then nothing was
+// begun, or the ledger claims too much, which is safe.
+func Apply(ctx context.Context, m Machine, dir *cache.Dir, log *slog.Logger, p plan.Plan, owned *plan.Ledger,
+	users map[authz.Username]authz.UserID) ([]wire.Result, error) {
+	owned.Intend(p.Steps, users)
+	if err := dir.SaveLedger(*owned); err != nil {
+		return nil, fmt.Errorf("store intent: %w", err)
+	}
+	failed := map[authz.Username]bool{}
+	var results []wire.Result
+	for _, s := range p.Steps {
+		if s.Gives() && failed[s.User] {
+			continue // the step that failed is in the report
+		}
+		err := m.Apply(ctx, s.Without(failed))
+		results = append(results, result(s.String(), err))
+		if err != nil {
+			failed[s.User] = true
+			log.Error("step not done", "step", s.String(), "reason", err)
+			continue
+		}
+		owned.Done(s)
+		log.Info("step done", "step", s.String())
+	}
+	if err := dir.SaveLedger(*owned); err != nil {
+		return results, fmt.Errorf("store ledger: %w", err)
+	}
+	return results, nil
+}
+
+// settle records accounts whose making was cut short after all was done.
+func (a *Agent) settle(owned plan.Ledger, have plan.State) error {
+	if !owned.Settle(have) {
+		return nil
+	}
+	return a.Cache.SaveLedger(owned)
+}
+
+func (a *Agent) finish(report wire.Report, err error) (wire.Report, error) {
+	report.At = wire.FormatTime(a.Now())
+	status := cache.Status{Pass: report.At, Report: report}
+	if !a.contact.IsZero() {
+		status.Contact = wire.FormatTime(a.contact)
+	}
+	if a.trouble != nil {
+		status.Trouble = a.trouble.Error()
+	}
+	return report, errors.Join(err, a.Cache.SaveStatus(status))
+}
+
+// users maps the names of the bundle to the users behind them.
+func (a *Agent) users() map[authz.Username]authz.UserID {
+	access, _ := a.bundle.Access()
+	users := make(map[authz.Username]authz.UserID, len(access.Grants))
+	for _, g := range access.Grants {
+		users[g.Username] = g.User
+	}
+	return users
+}
+
+func refusals(p plan.Plan) []wire.Result {
+	out := []wire.Result{}
+	for _, r := range p.Refused {
+		out = append(out, result(r.Name, r.Reason))
+	}
+	return out
+}
+
+// undone lists the steps that are still to do after the last round.
+func undone(p plan.Plan) []wire.Result {
+	var out []wire.Result
+	for _, s := range p.Steps {
+		out = append(out, result(s.String(), errUndone))
+	}
+	return out
+}
+
+// appendNew leaves out a step that is in the report already: one that did not
+// succeed is tried in every round.
+func appendNew(steps, more []wire.Result) []wire.Result {
+	known := map[string]bool{}
+	for _, s := range steps {
+		known[s.What] = true
+	}
+	for _, s := range more {
+		if !known[s.What] {
+			steps = append(steps, s)
+		}
+	}
+	return steps
+}
+
+var errUndone = errors.New("still to be done after the pass")
+
+func anyDone(results []wire.Result) bool {
+	for _, r := range results {
+		if r.Error == "" {
+			return true
+		}
+	}
+	return false
+}
+
+func result(what string, err error) wire.Result {
+	r := wire.Result{What: what}
+	if err == nil {
+		return r
+	}
+	r.Error = err.Error()
+	var why *authz.Refusal
+	if errors.As(err, &why) {
+		r.Code = why.Code
+	}
+	return r
+}

@@ -1,0 +1,21 @@
+package safefile
+
+import "errors"
+
+// ErrLocked is returned by Lock when another process holds the lock.
+var ErrLocked = errors.New("locked by another process")
+
+// Lock takes an exclusive lock on the file at path, which it makes if need be,
+// in a folder that only root can write to. With wait it waits for its turn;
+// without it returns ErrLocked. The lock ends with release or with the process,
+// however that ends.
+func Lock(path string, wait bool) (release func() error, err error) {
+	f, err := openLock(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := lock(f, wait); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f.Close, nil
+}

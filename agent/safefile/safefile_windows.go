@@ -1,0 +1,17 @@
+package safefile
+
+import "errors"
+
+// Windows is not there yet: nothing is written, and that is said.
+
+func (w Writer) replace(string, []byte, Attr, func(string) error) (bool, error) {
+	return false, errors.ErrUnsupported
+}
+
+func (w Writer) remove(string) error         { return errors.ErrUnsupported }
+func (w Writer) removeDir(string) error      { return errors.ErrUnsupported }
+func (w Writer) mkdir(string, Attr) error    { return errors.ErrUnsupported }
+func (w Writer) rename(string, string) error { return errors.ErrUnsupported }
+func (w Writer) clean(string) error          { return errors.ErrUnsupported }
+
+func read(string, int64) ([]byte, Attr, error) { return nil, Attr{}, errors.ErrUnsupported }

@@ -1,0 +1,104 @@
+package agent
+
+import (
+	"context"
+	"errors"
+
+	"latchkey/agent/plan"
+	"latchkey/authz/wire"
+)
+
+// EnableSSHD makes what sshd needs from us and puts our drop-in in: checked,
+// reloaded, proved, and taken back when sshd does not use it. The ledger then
+// says that it belongs here, so a later pass repairs it.
+func (a *Agent) EnableSSHD(ctx context.Context) ([]wire.Result, error) {
+	return a.changeSSHD(ctx, func(have plan.State, owned plan.Ledger) plan.Plan {
+		return plan.PrepareSSHD(have, owned, a.Layout)
+	})
+}
+
+// DisableSSHD takes our drop-in out. Logins through us end; nothing else changes.
+func (a *Agent) DisableSSHD(ctx context.Context) ([]wire.Result, error) {
+	return a.changeSSHD(ctx, func(have plan.State, owned plan.Ledger) plan.Plan {
+		return plan.RemoveSSHD(have, owned, a.Layout)
+	})
+}
+
+func (a *Agent) changeSSHD(ctx context.Context, what func(plan.State, plan.Ledger) plan.Plan) (results []wire.Result, err error) {
+	release, err := a.Cache.Lock()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	owned, err := a.Cache.Ledger()
+	if err != nil {
+		return nil, err
+	}
+	wanted := owned.SSHD
+	have, err := a.Machine.Observe(ctx, nil, owned)
+	if err != nil {
+		return nil, err
+	}
+	p := what(have, owned)
+	results, err = Apply(ctx, a.Machine, a.Cache, a.Log, p, &owned, nil)
+	if err != nil {
+		return results, err
+	}
+	if last := firstError(results); last != nil {
+		// The drop-in is not in: a pass must not try again unasked.
+		owned.SSHD = wanted
+		return results, errors.Join(last, a.Cache.SaveLedger(owned))
+	}
+	return results, nil
+}
+
+// Revert gives the machine back: everything the ledger names is undone, and the
+// agent's own folder goes last, when nothing is left. It returns the homes kept.
+func (a *Agent) Revert(ctx context.Context) (results []wire.Result, homes []string, err error) {
+	release, err := a.Cache.Lock()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	p, have, owned, err := a.revertPlan(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for user := range owned.Accounts {
+		if home := a.Layout.Home(user); have.Homes[home].Real {
+			homes = append(homes, home)
+		}
+	}
+	results, err = Apply(ctx, a.Machine, a.Cache, a.Log, p, &owned, nil)
+	if err != nil {
+		return results, homes, err
+	}
+	if failed := firstError(results); failed != nil {
+		return results, homes, failed
+	}
+	return results, homes, a.Cache.Forget()
+}
+
+// RevertPlan says what Revert would do. The caller holds the cache's lock.
+func (a *Agent) RevertPlan(ctx context.Context) (plan.Plan, error) {
+	p, _, _, err := a.revertPlan(ctx)
+	return p, err
+}
+
+func (a *Agent) revertPlan(ctx context.Context) (plan.Plan, plan.State, plan.Ledger, error) {
+	owned, err := a.Cache.Ledger()
+	if err != nil {
+		return plan.Plan{}, plan.State{}, owned, err
+	}
+	have, err := a.Machine.Observe(ctx, nil, owned)
+	return plan.Revert(have, owned, a.Layout), have, owned, err
+}
+
+func firstError(results []wire.Result) error {
+	for _, r := range results {
+		if r.Error != "" {
+			return errors.New(r.Error)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"latchkey/agent"
+	"latchkey/agent/client"
+	"latchkey/agent/host"
+	"latchkey/authz/wire"
+	"latchkey/cmd/internal/cli"
+)
+
+func (p program) enroll() *cobra.Command {
+	var server, tokenFile string
+	cmd := &cobra.Command{
+		Use:   "enroll --server URL --token-file FILE|-",
+		Short: "Join this machine to the stack of a join token",
+		Long: `enroll makes a key pair on this machine, proves the control plane by the key that
+the token names, and joins. The token works once. Run it again with the same token
+if the answer was lost. Nothing of the machine's logins changes by it.`,
+		Example: "  latchkey-agent enroll --server https://cp.example:8443 --token-file token",
+		Args:    cli.Args(),
+	}
+	cmd.Flags().StringVar(&server, "server", "", "address of the control plane, https://HOST:PORT")
+	cmd.Flags().StringVar(&tokenFile, "token-file", "", "file that holds the join token, - for standard input")
+	cli.Settings(cmd, "server", "token-file")
+	cli.Require(cmd, "server", "token-file")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return p.join(cmd, server, tokenFile) }
+	return cmd
+}
+
+func (p program) join(cmd *cobra.Command, server, tokenFile string) error {
+	u, err := client.ParseServer(server)
+	if err != nil {
+		return cli.Usage("https://HOST:PORT, as latchkey serve printed it", "%s", err)
+	}
+	text, err := readToken(cmd.InOrStdin(), tokenFile)
+	if err != nil {
+		return cli.Usage("latchkey token create --stack NAME makes one", "%s", err)
+	}
+	token, err := wire.ParseJoinToken(text)
+	if err != nil {
+		return cli.Usage("latchkey token create --stack NAME makes one", "%s", err)
+	}
+	if err := p.needs(); err != nil {
+		return err
+	}
+	identity, err := agent.Enroll(cmd.Context(), p.dir(), u.String(), token, p.facts(u.String()), newLog(cmd.ErrOrStderr()))
+	if errors.Is(err, agent.ErrEnrolled) {
+		return cli.Hint(err, "latchkey-agent revert gives it back first")
+	}
+	if err != nil {
+		return err
+	}
+	cmd.Printf("instance %s joined stack %s\n", identity.Instance, cli.Text(identity.StackName))
+	cmd.Println("next: latchkey-agent sshd enable; systemctl enable --now latchkey-agent")
+	return nil
+}
+
+// readToken reads at most 4 KiB; a token is about 100 bytes.
+func readToken(stdin io.Reader, path string) (string, error) {
+	in := stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, 4<<10))
+	return string(text), err
+}
+
+func (p program) facts(server string) wire.Facts {
+	u, err := client.ParseServer(server)
+	if err != nil {
+		return host.Facts(p.system, version, "")
+	}
+	port := u.Port()
+	if port == "" {
+		port = "443"
+	}
+	return host.Facts(p.system, version, u.Hostname()+":"+port)
+}

@@ -1,0 +1,44 @@
+// Command latchkey-agent manages who may enter this machine, as its control
+// plane says.
+package main
+
+import (
+	"os"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"latchkey/cmd/internal/cli"
+)
+
+// version is set by the linker.
+var version = "development"
+
+func main() { os.Exit(cli.Main(newCommand(runtime.GOOS))) }
+
+// newCommand returns the whole command line for a kind of system.
+func newCommand(system string) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "latchkey-agent",
+		Short: "Manage who may enter this machine",
+		Long: `latchkey-agent makes accounts, SSH keys and sudo rules of this machine what the
+control plane of its stack says, and touches nothing else. Logins never need the
+network or a running agent.`,
+		Example: `  latchkey-agent enroll --server https://cp.example:8443 --token-file token
+  latchkey-agent sshd enable
+  systemctl enable --now latchkey-agent`,
+	}
+	p := program{system: system, point: failpoint(os.Getenv("LATCHKEY_FAILPOINT"))}
+	return cli.Group(root, p.enroll(), p.run(), p.plan(), p.apply(), p.status(), p.explain(), p.sshd(), p.revert(),
+		versionCommand())
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cli.Args(), Example: "  latchkey-agent version",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cmd.Println("latchkey-agent " + version)
+			return nil
+		},
+	}
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"latchkey/agent"
+	"latchkey/agent/cache"
+	"latchkey/agent/client"
+	"latchkey/agent/host"
+	"latchkey/agent/plan"
+	"latchkey/agent/safefile"
+	"latchkey/cmd/internal/cli"
+)
+
+// program wires the agent's parts for one kind of system.
+type program struct {
+	system string
+	point  func(string) // nil but in a test of crashes
+}
+
+func (p program) files() safefile.Writer { return safefile.Writer{Point: p.point} }
+
+func (p program) dir() *cache.Dir { return cache.Open(plan.Linux(), p.files()) }
+
+// needs refuses early what could not end well: another system, another user.
+func (p program) needs() error {
+	if p.system != "linux" {
+		return fmt.Errorf("the agent does not manage %s machines yet", p.system)
+	}
+	if os.Geteuid() != 0 {
+		return cli.Hint(errors.New("only root can look after accounts"), "sudo latchkey-agent …")
+	}
+	return nil
+}
+
+// agent returns an agent for the enrolled machine, writing its log to w.
+func (p program) agent(w io.Writer) (*agent.Agent, error) {
+	if err := p.needs(); err != nil {
+		return nil, err
+	}
+	dir := p.dir()
+	identity, err := dir.Identity()
+	if errors.Is(err, fs.ErrNotExist) || err == nil && identity.Instance.IsZero() {
+		return nil, cli.Hint(errors.New("this machine is not enrolled"),
+			"latchkey-agent enroll --server https://HOST:PORT --token-file FILE")
+	}
+	if err != nil {
+		return nil, err
+	}
+	log := newLog(w)
+	source, err := newSource(identity, log)
+	if err != nil {
+		return nil, err
+	}
+	return &agent.Agent{
+		Identity: identity, Cache: dir, Source: source, Machine: p.machine(), Layout: plan.Linux(),
+		Facts: p.facts(identity.Server), Log: log, Interval: defaultInterval, Now: time.Now,
+	}, nil
+}
+
+func (p program) machine() *host.Host {
+	return &host.Host{Layout: plan.Linux(), Files: p.files(), Point: p.point}
+}
+
+func newSource(i cache.Identity, log *slog.Logger) (*client.Client, error) {
+	pin, err := i.ServerPin()
+	if err != nil {
+		return nil, err
+	}
+	key, err := i.Key()
+	if err != nil {
+		return nil, err
+	}
+	return client.New(i.Server, pin, i.Instance, key, log)
+}
+
+func newLog(w io.Writer) *slog.Logger {
+	drop := func(groups []string, a slog.Attr) slog.Attr {
+		// Under systemd the journal has the time already.
+		if len(groups) == 0 && a.Key == slog.TimeKey && os.Getenv("JOURNAL_STREAM") != "" {
+			return slog.Attr{}
+		}
+		return a
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: drop}))
+}
+
+// interactive asks for a yes on a terminal and refuses elsewhere.
+func interactive(cmd *cobra.Command, yes bool, question string) error {
+	if yes {
+		return nil
+	}
+	if !cli.IsTerminal(cmd.InOrStdin()) {
+		return cli.Usage("give --yes to do it unasked", "%s needs --yes when it is not on a terminal", cmd.CommandPath())
+	}
+	cmd.PrintErrf("%s Type yes: ", question)
+	var answer string
+	if _, err := fmt.Fscanln(cmd.InOrStdin(), &answer); err != nil || answer != "yes" {
+		return errors.New("nothing was changed")
+	}
+	return nil
+}

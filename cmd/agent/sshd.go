@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"latchkey/agent"
+	"latchkey/agent/cache"
+	"latchkey/agent/plan"
+	"latchkey/agent/safefile"
+	"latchkey/authz/wire"
+	"latchkey/cmd/internal/cli"
+)
+
+func (p program) sshd() *cobra.Command {
+	group := &cobra.Command{
+		Use:     "sshd",
+		Short:   "Put our sshd drop-in in or out",
+		Example: "  latchkey-agent sshd enable",
+	}
+	enable := &cobra.Command{
+		Use:   "enable",
+		Short: "Let sshd ask the login hook for members of the group latchkey",
+		Long: `enable writes the sshd drop-in, has sshd check the whole configuration, reloads sshd,
+and proves that sshd uses it and still answers. If not, the machine gets its old
+state back. Users outside the group latchkey are not concerned.`,
+		Example: "  latchkey-agent sshd enable",
+		Args:    cli.Args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.changeSSHD(cmd, (*agent.Agent).EnableSSHD)
+		},
+	}
+	disable := &cobra.Command{
+		Use:     "disable",
+		Short:   "Take the drop-in out: logins through latchkey end",
+		Example: "  latchkey-agent sshd disable",
+		Args:    cli.Args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.changeSSHD(cmd, (*agent.Agent).DisableSSHD)
+		},
+	}
+	return cli.Group(group, enable, disable)
+}
+
+type changer func(*agent.Agent, context.Context) ([]wire.Result, error)
+
+func (p program) changeSSHD(cmd *cobra.Command, change changer) error {
+	a, err := p.agent(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	results, err := change(a, cmd.Context())
+	if err != nil {
+		return err
+	}
+	if len(results) == 0 {
+		cmd.Println("nothing to change")
+	}
+	return printReport(cmd, wire.Report{Steps: results})
+}
+
+func (p program) revert() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "revert",
+		Short: "Give the machine back: undo everything, remove our accounts, keep their homes",
+		Long: `revert undoes everything that the ledger says latchkey-agent made: keys, sudo rules,
+sshd drop-in, accounts, groups. Homes are kept and listed. Stop the service first.`,
+		Example: "  systemctl disable --now latchkey-agent; latchkey-agent revert --yes",
+		Args:    cli.Args(),
+	}
+	yes := cmd.Flags().Bool("yes", false, "do it without asking")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return p.giveBack(cmd, *yes) }
+	return cmd
+}
+
+func (p program) giveBack(cmd *cobra.Command, yes bool) error {
+	if err := p.needs(); err != nil {
+		return err
+	}
+	dir := p.dir()
+	release, err := dir.LockRun()
+	switch {
+	case errors.Is(err, safefile.ErrLocked):
+		return cli.Hint(errors.New("the service runs and would make everything again"), "systemctl disable --now latchkey-agent")
+	case errors.Is(err, fs.ErrNotExist):
+		return errors.New("there is nothing to give back: this machine was never enrolled")
+	case err != nil:
+		return err
+	}
+	defer release()
+	a := &agent.Agent{Cache: cache.Open(plan.Linux(), p.files()), Machine: p.machine(), Layout: plan.Linux(), Log: newLog(cmd.ErrOrStderr())}
+	steps, err := a.RevertPlan(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if !yes {
+		cmd.PrintErr(steps.String())
+	}
+	if err := interactive(cmd, yes, "This ends all access that latchkey gave."); err != nil {
+		return err
+	}
+	results, homes, err := a.Revert(cmd.Context())
+	printed := printReport(cmd, wire.Report{Steps: results})
+	for _, home := range homes {
+		cmd.Println("kept " + home)
+	}
+	return errors.Join(err, printed)
+}

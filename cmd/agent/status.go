@@ -1,0 +1,162 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"latchkey/agent"
+	"latchkey/agent/cache"
+	"latchkey/authz/name"
+	"latchkey/cmd/internal/cli"
+)
+
+// state is what status shows.
+type state struct {
+	Instance  string        `json:"instance"`
+	Stack     string        `json:"stack"`
+	StackName string        `json:"stack_name"`
+	Server    string        `json:"server"`
+	Epoch     int64         `json:"epoch"`
+	Serial    int64         `json:"serial"`
+	SSHD      bool          `json:"sshd"`
+	Accounts  []account     `json:"accounts"`
+	Last      *cache.Status `json:"last,omitempty"` // nil before the first pass
+}
+
+type account struct {
+	Name  string `json:"name"`
+	UID   string `json:"uid"`
+	State string `json:"state"`
+}
+
+func (p program) status() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "status",
+		Short:   "Say who this instance is and what the last pass came to",
+		Example: "  latchkey-agent status --json",
+		Args:    cli.Args(),
+	}
+	asJSON := cli.JSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		a, err := p.agent(cmd.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		s, err := stateOf(a)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return cli.JSON(cmd.OutOrStdout(), s)
+		}
+		return printState(cmd, s)
+	}
+	return cmd
+}
+
+func stateOf(a *agent.Agent) (state, error) {
+	i := a.Identity
+	s := state{Instance: i.Instance.String(), Stack: i.Stack.String(), StackName: i.StackName, Server: i.Server}
+	seen, err := a.Cache.Seen()
+	if err != nil {
+		return s, err
+	}
+	s.Epoch, s.Serial = seen.Epoch, seen.Serial
+	owned, err := a.Cache.Ledger()
+	if err != nil {
+		return s, err
+	}
+	s.SSHD, s.Accounts = owned.SSHD, []account{}
+	for u, o := range owned.Accounts {
+		s.Accounts = append(s.Accounts, account{u.String(), o.UID.String(), string(o.State)})
+	}
+	slices.SortFunc(s.Accounts, func(a, b account) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	last, err := a.Cache.Status()
+	switch {
+	case err == nil:
+		s.Last = &last
+	case !errors.Is(err, fs.ErrNotExist):
+		return s, err
+	}
+	return s, nil
+}
+
+func printState(cmd *cobra.Command, s state) error {
+	rows := [][]string{
+		{"instance", s.Instance},
+		{"stack", s.StackName + " (" + s.Stack + ")"},
+		{"control plane", s.Server},
+		{"newest bundle", "epoch " + strconv.FormatInt(s.Epoch, 10) + ", serial " + strconv.FormatInt(s.Serial, 10)},
+		{"sshd drop-in", map[bool]string{true: "in", false: "out: latchkey-agent sshd enable"}[s.SSHD]},
+	}
+	if s.Last != nil {
+		rows = append(rows, []string{"last pass", s.Last.Pass}, []string{"last answer", s.Last.Contact},
+			[]string{"trouble", s.Last.Trouble})
+	}
+	if err := cli.Table(cmd.OutOrStdout(), []string{"WHAT", "VALUE"}, rows); err != nil {
+		return err
+	}
+	rows = nil
+	for _, a := range s.Accounts {
+		rows = append(rows, []string{a.Name, a.UID, a.State})
+	}
+	cmd.Println()
+	if err := cli.Table(cmd.OutOrStdout(), []string{"ACCOUNT", "UID", "STATE"}, rows); err != nil || s.Last == nil {
+		return err
+	}
+	for _, r := range s.Last.Report.Refused {
+		cmd.Printf("refused %q: %s\n", r.What, cli.Text(r.Error))
+	}
+	for _, r := range s.Last.Report.Steps {
+		if r.Error != "" {
+			cmd.Printf("not done: %s\n", cli.Text(r.Error))
+		}
+	}
+	return nil
+}
+
+func (p program) explain() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "explain USER",
+		Short: "Say why this machine lets a user in, or does not",
+		Long: `explain says from the stored bundle and from what it sees on the machine whether and
+why the account USER may log in here. It asks nobody.`,
+		Example: "  latchkey-agent explain alice",
+		Args:    cli.Args("USER"),
+	}
+	asJSON := cli.JSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		user, err := name.ParseUsername(args[0])
+		if err != nil {
+			return cli.Usage("a login name, such as alice", "user %q: %s", args[0], err)
+		}
+		a, err := p.agent(cmd.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		if err := a.Load(); err != nil {
+			return err
+		}
+		e, err := a.Explain(cmd.Context(), user)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return cli.JSON(cmd.OutOrStdout(), e)
+		}
+		for _, fact := range e.Facts {
+			cmd.Println(cli.Text(fact))
+		}
+		return nil
+	}
+	return cmd
+}

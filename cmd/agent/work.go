@@ -1,0 +1,141 @@
+package main
+
+import (
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"latchkey/agent"
+	"latchkey/agent/safefile"
+	"latchkey/authz/wire"
+	"latchkey/cmd/internal/cli"
+)
+
+// changesPlanned is plan's exit status when there is something to do.
+const changesPlanned = 2
+
+// How often run looks at the machine without news.
+const (
+	defaultInterval = 30 * time.Second
+	minInterval     = time.Second
+	maxInterval     = time.Hour
+)
+
+func (p program) run() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "run",
+		Short:   "Keep this machine as its stack says (what the service runs)",
+		Example: "  latchkey-agent run --interval 30s",
+		Args:    cli.Args(),
+	}
+	interval := cmd.Flags().Duration("interval", defaultInterval, "how often to look at the machine when there is no news")
+	cli.Settings(cmd, "interval")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *interval < minInterval || *interval > maxInterval {
+			return cli.Usage("--interval 30s", "interval %s is not between %s and %s", *interval, minInterval, maxInterval)
+		}
+		a, err := p.agent(cmd.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		a.Interval = *interval
+		release, err := a.Cache.LockRun()
+		if errors.Is(err, safefile.ErrLocked) {
+			return cli.Hint(errors.New("another latchkey-agent runs on this machine"), "latchkey-agent status")
+		}
+		if err != nil {
+			return err
+		}
+		defer release()
+		return a.Run(cmd.Context())
+	}
+	return cmd
+}
+
+func (p program) plan() *cobra.Command {
+	return &cobra.Command{
+		Use:   "plan",
+		Short: "Print what apply would do: exit status 0 nothing, 2 changes, 1 error",
+		Long: `plan looks at the machine and prints, a step a line, what apply would do with the
+newest bundle. It changes nothing.`,
+		Example: "  latchkey-agent plan",
+		Args:    cli.Args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := p.ready(cmd)
+			if err != nil {
+				return err
+			}
+			steps, err := a.Plan(cmd.Context())
+			if err != nil {
+				return err
+			}
+			cmd.Print(steps.String())
+			if steps.Empty() {
+				return nil
+			}
+			return cli.Exit(changesPlanned)
+		},
+	}
+}
+
+func (p program) apply() *cobra.Command {
+	return &cobra.Command{
+		Use:   "apply",
+		Short: "Make the machine as its stack says, once",
+		Long: `apply asks the control plane for the newest bundle, or takes the stored one when it
+does not answer, makes one pass over the machine and stops.`,
+		Example: "  latchkey-agent apply",
+		Args:    cli.Args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := p.ready(cmd)
+			if err != nil {
+				return err
+			}
+			report, err := a.Pass(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := a.Source.Report(cmd.Context(), report); err != nil {
+				cmd.PrintErrf("latchkey-agent: the control plane was not told: %s\n", cli.Text(err.Error()))
+			}
+			return printReport(cmd, report)
+		},
+	}
+}
+
+// ready returns an agent that holds the newest bundle it can get.
+func (p program) ready(cmd *cobra.Command) (*agent.Agent, error) {
+	a, err := p.agent(cmd.ErrOrStderr())
+	if err != nil {
+		return nil, err
+	}
+	loadErr := a.Load()
+	if err := a.Fetch(cmd.Context()); err != nil {
+		cmd.PrintErrf("latchkey-agent: going on with the stored bundle: %s\n", cli.Text(err.Error()))
+	}
+	if !a.Ready() {
+		return nil, errors.Join(agent.ErrNoBundle, loadErr)
+	}
+	return a, nil
+}
+
+// printReport prints what was done and returns an error when not all was.
+func printReport(cmd *cobra.Command, report wire.Report) error {
+	failed := 0
+	for _, s := range report.Steps {
+		if s.Error != "" {
+			failed++
+			cmd.PrintErrf("not done: %s\n", cli.Text(s.Error))
+			continue
+		}
+		cmd.Println(cli.Text(s.What))
+	}
+	for _, r := range report.Refused {
+		cmd.PrintErrf("refused %q: %s\n", r.What, cli.Text(r.Error))
+	}
+	if failed > 0 {
+		return cli.Hint(errors.New("not everything was done"), "latchkey-agent status")
+	}
+	return nil
+}
