@@ -182,22 +182,26 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.passAndReport(ctx, out)
 	ask(0)
+	// The timer is set by passes alone: answers, good or bad, do not put off the
+	// next look at the machine.
+	timer := time.NewTimer(a.nextLook())
+	defer timer.Stop()
 	for errorsInRow := 0; ; {
-		timer := time.NewTimer(a.nextLook())
+		look := false
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			return nil
 		case f := <-answers:
 			err := a.received(f)
 			errorsInRow = a.rest(err, f, errorsInRow, ask)
-			if err == nil && f.changed {
-				a.passAndReport(ctx, out)
-			}
+			look = err == nil && f.changed
 		case <-timer.C:
-			a.passAndReport(ctx, out)
+			look = true
 		}
-		timer.Stop()
+		if look {
+			a.passAndReport(ctx, out)
+			timer.Reset(a.nextLook())
+		}
 	}
 }
 

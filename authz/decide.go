@@ -46,7 +46,7 @@ func Decide(r Request) Decision {
 	switch {
 	case rule.Scope == ScopeUnknown:
 		return denied(ErrActionUnknown)
-	case rule.Scope == ScopeStack && !r.Stack.IsZero() && r.Level == LevelDeny:
+	case rule.Scope == ScopeStack && !r.Stack.IsZero() && r.Level.denies():
 		return denied(ErrLevelDeny)
 	}
 	for _, p := range r.Policies {

@@ -28,6 +28,9 @@ func ParseLevel(s string) (Level, error) {
 	return LevelDeny, ErrLevel
 }
 
+// denies reports whether l is LevelDeny or no level at all.
+func (l Level) denies() bool { return l <= LevelDeny || l > LevelManage }
+
 // String returns the API's word for the level.
 func (l Level) String() string {
 	switch l {

@@ -64,7 +64,7 @@ func Resolve(stack StackID, users []Profile, permissions []Permission, now time.
 // deny level also closes the machines; AllowSudo without AllowSsh has no effect.
 func Enter(u Profile, p Permission, now time.Time) (Grant, error) {
 	switch {
-	case p.Level == LevelDeny:
+	case p.Level.denies():
 		return Grant{}, ErrLevelDeny
 	case !p.AllowSSH:
 		return Grant{}, ErrSSHNotAllowed

@@ -1,6 +1,8 @@
 package safefile
 
 import (
+	"io/fs"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -58,5 +60,19 @@ func getxattr(fd int, name string) ([]byte, error) {
 
 // none reports whether err says that there is no such attribute, or could not be.
 func none(err error) bool {
-	return err == unix.ENODATA || err == unix.EOPNOTSUPP || err == unix.EINVAL
+	return err == unix.ENODATA || err == unix.EOPNOTSUPP
+}
+
+func attrOf(st unix.Stat_t) Attr {
+	mode := fs.FileMode(st.Mode & 0o777)
+	if st.Mode&unix.S_ISUID != 0 {
+		mode |= fs.ModeSetuid
+	}
+	if st.Mode&unix.S_ISGID != 0 {
+		mode |= fs.ModeSetgid
+	}
+	if st.Mode&unix.S_ISVTX != 0 {
+		mode |= fs.ModeSticky
+	}
+	return Attr{UID: int(st.Uid), GID: int(st.Gid), Mode: mode}
 }

@@ -10,12 +10,20 @@ var ErrLocked = errors.New("locked by another process")
 // without it returns ErrLocked. The lock ends with release or with the process,
 // however that ends.
 func Lock(path string, wait bool) (release func() error, err error) {
-	f, err := openLock(path)
-	if err != nil {
-		return nil, err
+	if err := checkPath(path); err != nil {
+		return nil, pathError("lock", path, err)
 	}
-	if err := lock(f, wait); err != nil {
-		return nil, errors.Join(err, f.Close())
+	for {
+		f, err := openLock(path)
+		if err != nil {
+			return nil, pathError("lock", path, err)
+		}
+		current, err := lock(f, wait)
+		if err == nil && current {
+			return f.Close, nil
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, pathError("lock", path, err)
+		}
 	}
-	return f.Close, nil
 }

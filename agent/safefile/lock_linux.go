@@ -1,29 +1,30 @@
 package safefile
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
 
-func lock(f *os.File, wait bool) error {
+// lock takes the lock and reports whether the file still has its name: whoever
+// held it before may have removed it, and then the lock is on nothing.
+func lock(f *os.File, wait bool) (current bool, err error) {
 	how := unix.LOCK_EX
 	if !wait {
 		how |= unix.LOCK_NB
 	}
 	for {
 		err := unix.Flock(int(f.Fd()), how)
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case errors.Is(err, unix.EWOULDBLOCK):
-			return ErrLocked
-		case err != nil:
-			return fmt.Errorf("lock %s: %w", f.Name(), err)
-		default:
-			return nil
+		if err == unix.EWOULDBLOCK {
+			return false, ErrLocked
+		}
+		if err != unix.EINTR {
+			var st unix.Stat_t
+			if err == nil {
+				err = unix.Fstat(int(f.Fd()), &st)
+			}
+			return st.Nlink > 0, err
 		}
 	}
 }
@@ -37,7 +38,7 @@ func openLock(path string) (*os.File, error) {
 	const flags = unix.O_RDWR | unix.O_CREAT | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 	fd, err := unix.Openat(dir.fd(), filepath.Base(path), flags, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open lock %s: %w", path, err)
+		return nil, err
 	}
 	return os.NewFile(uintptr(fd), path), nil
 }

@@ -5,6 +5,6 @@ import (
 	"os"
 )
 
-func lock(*os.File, bool) error { return errors.ErrUnsupported }
+func lock(*os.File, bool) (bool, error) { return false, errors.ErrUnsupported }
 
 func openLock(string) (*os.File, error) { return nil, errors.ErrUnsupported }

@@ -2,7 +2,6 @@ package safefile
 
 import (
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -79,16 +78,4 @@ func readAll(file *os.File, size, limit int64) ([]byte, error) {
 		return nil, ErrTooLong
 	}
 	return content, nil
-}
-
-func attrOf(st unix.Stat_t) Attr {
-	mode := fs.FileMode(st.Mode & 0o777)
-	for bit, m := range map[uint32]fs.FileMode{
-		unix.S_ISUID: fs.ModeSetuid, unix.S_ISGID: fs.ModeSetgid, unix.S_ISVTX: fs.ModeSticky,
-	} {
-		if st.Mode&bit != 0 {
-			mode |= m
-		}
-	}
-	return Attr{UID: int(st.Uid), GID: int(st.Gid), Mode: mode}
 }

@@ -121,7 +121,7 @@ func (t *temp) fill(content []byte, attr Attr, label []byte) error {
 		t.w.point("label")
 	}
 	if _, err := t.file.Write(content); err != nil {
-		return err
+		return withoutPath(err)
 	}
 	t.w.point("write")
 	if err := unix.Fsync(fd); err != nil {
@@ -137,7 +137,15 @@ func (t *temp) fill(content []byte, attr Attr, label []byte) error {
 func (t *temp) close() error {
 	file := t.file
 	t.file = nil
-	return file.Close()
+	return withoutPath(file.Close())
+}
+
+// withoutPath takes the random name off an error: it tells nobody anything.
+func withoutPath(err error) error {
+	if named, ok := err.(*fs.PathError); ok {
+		return named.Err
+	}
+	return err
 }
 
 // take renames the file over the target, if it is still the file that was

@@ -27,7 +27,7 @@ import (
 // system: fs.ErrNotExist, syscall.ENOSPC and the like.
 var (
 	ErrPath       = errors.New("not an absolute path in its shortest form")
-	ErrAttr       = errors.New("mode is more than permission bits, or lets group or others write")
+	ErrAttr       = errors.New("no owner, or a mode that is more than permission bits or lets group or others write")
 	ErrUnsafe     = errors.New("folder may be changed by others than root")
 	ErrLinks      = errors.New("symbolic link that root did not make, or too many of them")
 	ErrNotFolder  = errors.New("not a folder")
@@ -51,7 +51,9 @@ type Attr struct {
 }
 
 func (a Attr) check() error {
-	if a.UID < 0 || a.GID < 0 || a.Mode&^0o755 != 0 {
+	// The highest id is no id: it means "leave as it is" to chown(2).
+	const highest = 1<<32 - 2
+	if a.UID < 0 || a.GID < 0 || int64(a.UID) > highest || int64(a.GID) > highest || a.Mode&^0o755 != 0 {
 		return ErrAttr
 	}
 	return nil

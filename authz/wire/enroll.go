@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 
+	"latchkey/authz"
 	"latchkey/authz/name"
 )
 
@@ -53,17 +54,18 @@ func (e Enroll) Key() (ed25519.PublicKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	proof, err := base64.StdEncoding.Strict().DecodeString(e.Proof)
+	proof, err := decodeExactly(base64.StdEncoding, e.Proof)
 	if err != nil || !ed25519.Verify(key, e.proved(), proof) {
 		return nil, ErrProof
 	}
 	return key, nil
 }
 
-// ParsePublicKey reads an instance's Ed25519 public key from base64.
+// ParsePublicKey reads an instance's Ed25519 public key from base64. A key that
+// anybody can sign for is none.
 func ParsePublicKey(s string) (ed25519.PublicKey, error) {
-	raw, err := base64.StdEncoding.Strict().DecodeString(s)
-	if err != nil || len(raw) != ed25519.PublicKeySize {
+	raw, err := decodeExactly(base64.StdEncoding, s)
+	if err != nil || authz.CheckEd25519(raw) != nil {
 		return nil, ErrProof
 	}
 	return raw, nil

@@ -59,8 +59,8 @@ func ParseSignature(header string) (Signature, error) {
 	if err != nil || strconv.FormatInt(unix, 10) != part[1] {
 		return Signature{}, ErrCredentials
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(part[2])
-	if err != nil {
+	raw, err := decodeExactly(base64.RawURLEncoding, part[2])
+	if err != nil || len(raw) != ed25519.SignatureSize {
 		return Signature{}, ErrCredentials
 	}
 	return Signature{Instance: instance, At: time.Unix(unix, 0), raw: raw}, nil

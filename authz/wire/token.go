@@ -60,6 +60,16 @@ func HashSecret(secret string) string {
 }
 
 func decode32(into []byte, s string) bool {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	raw, err := decodeExactly(base64.RawURLEncoding, s)
 	return err == nil && len(raw) == 32 && copy(into, raw) == 32
+}
+
+// decodeExactly reads base64 in the one form it can have. Strict mode alone still
+// skips line breaks.
+func decodeExactly(enc *base64.Encoding, s string) ([]byte, error) {
+	raw, err := enc.Strict().DecodeString(s)
+	if err == nil && enc.EncodeToString(raw) != s {
+		return nil, base64.CorruptInputError(0)
+	}
+	return raw, err
 }

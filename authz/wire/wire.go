@@ -12,6 +12,7 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"latchkey/authz/name"
@@ -37,7 +38,7 @@ func Decode(data []byte, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		return fmt.Errorf("%w: %v", ErrNotCanonical, err)
+		return fmt.Errorf("%w: %s", ErrNotCanonical, fault(err))
 	}
 	again, err := Encode(v)
 	if err != nil || !bytes.Equal(again, data) {
@@ -46,8 +47,23 @@ func Decode(data []byte, v any) error {
 	return nil
 }
 
+// fault says where a document is wrong, in words of ours: encoding/json's own
+// text quotes the document.
+func fault(err error) string {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("no JSON from byte %d", syntax.Offset)
+	case errors.As(err, &kind):
+		return fmt.Sprintf("wrong type of value at byte %d", kind.Offset)
+	}
+	return "cut short, or a field is not known"
+}
+
 // Encode prints the canonical JSON of v: no white space, no HTML escaping, a
-// newline at the end.
+// newline at the end, and a slice without elements as [] whether it is nil or
+// empty. Messages hold no maps and no pointers.
 func Encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -55,5 +71,28 @@ func Encode(v any) ([]byte, error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, fmt.Errorf("encode %T: %v", v, err)
 	}
-	return b.Bytes(), nil
+	return emptyForNull(b.Bytes()), nil
+}
+
+// emptyForNull replaces each null of a JSON text by []. Outside strings an n
+// begins nothing else.
+func emptyForNull(text []byte) []byte {
+	if !bytes.Contains(text, []byte("null")) {
+		return text
+	}
+	out := make([]byte, 0, len(text))
+	for i, quoted := 0, false; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			out = append(out, c, text[i+1])
+			i++
+		case c == 'n' && !quoted:
+			out = append(out, "[]"...)
+			i += len("null") - 1
+		default:
+			quoted = quoted != (c == '"')
+			out = append(out, c)
+		}
+	}
+	return out
 }

@@ -14,7 +14,11 @@ import (
 // version is set by the linker.
 var version = "development"
 
-func main() { os.Exit(cli.Main(newCommand(runtime.GOOS))) }
+func main() {
+	root := newCommand(runtime.GOOS)
+	root.SetOut(os.Stdout)
+	os.Exit(cli.Main(root))
+}
 
 // newCommand returns the whole command line for a kind of system.
 func newCommand(system string) *cobra.Command {

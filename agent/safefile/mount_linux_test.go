@@ -1,0 +1,149 @@
+package safefile_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"latchkey/agent/safefile"
+)
+
+// TestMount runs what needs file systems of its own in a private mount
+// namespace: this test again, as a child that can mount without anyone noticing.
+func TestMount(t *testing.T) {
+	if os.Getenv("LATCHKEY_TEST_CHILD") == "mount" {
+		inNamespace(t)
+		return
+	}
+	t.Parallel()
+	needRoot(t)
+	cmd := newChild(t, "mount", newDir(t))
+	cmd.Args = append(cmd.Args, "-test.run=^TestMount$", "-test.v")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	t.Logf("inside:\n%s", out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(out, []byte("--- PASS: TestMount/full-disk")) {
+		t.Error("the inner tests did not run")
+	}
+}
+
+func inNamespace(t *testing.T) {
+	must(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	tests := map[string]struct {
+		options string
+		do      func(t *testing.T, dir string)
+	}{
+		"full-disk":     {"mode=755,size=64k", fullDisk},
+		"no-inodes":     {"mode=755,nr_inodes=2", noInodes}, // the root folder and one file
+		"read-only":     {"mode=755", readOnly},
+		"mounted-file":  {"mode=755", mountedFile},
+		"mounted-on":    {"mode=755", mountedOn},
+		"across-mounts": {"mode=755", acrossMounts},
+	}
+	for situation, test := range tests {
+		t.Run(situation, func(t *testing.T) {
+			dir := os.Getenv("LATCHKEY_TEST_DIR")
+			must(t, unix.Mount("tmpfs", dir, "tmpfs", 0, test.options))
+			defer func() { must(t, unix.Unmount(dir, unix.MNT_DETACH)) }()
+			put(t, dir+"/file", "old")
+			test.do(t, dir)
+		})
+	}
+}
+
+const oldTree = "-rw------- file USER 1 \"old\"\n"
+
+// fullDisk holds R44 for ENOSPC, with a write that gets half-way (a short write).
+func fullDisk(t *testing.T, dir string) {
+	var w safefile.Writer
+	large := []byte(strings.Repeat("x", 100<<10))
+	changed, err := w.Replace(dir+"/file", large, own(0o600), nil)
+	if want := "replace " + dir + "/file: no space left on device"; changed || !errors.Is(err, unix.ENOSPC) || err.Error() != want {
+		t.Errorf("Replace = %v, %v; want %s", changed, err, want)
+	}
+	wantTree(t, dir, oldTree)
+	// Room again, and it recovers alone.
+	if changed, err := w.Replace(dir+"/file", large[:30<<10], own(0o600), nil); !changed || err != nil {
+		t.Errorf("Replace = %v, %v", changed, err)
+	}
+	if content, _, err := safefile.Read(dir+"/file", 1<<20); err != nil || len(content) != 30<<10 {
+		t.Errorf("Read gave %d bytes, %v", len(content), err)
+	}
+}
+
+func noInodes(t *testing.T, dir string) {
+	var w safefile.Writer
+	if changed, err := w.Replace(dir+"/file", []byte("new"), own(0o600), nil); changed || !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("Replace = %v, %v; want %v", changed, err, unix.ENOSPC)
+	}
+	if err := w.Mkdir(dir+"/folder", own(0o700)); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("Mkdir = %v, want %v", err, unix.ENOSPC)
+	}
+	wantTree(t, dir, oldTree)
+}
+
+func readOnly(t *testing.T, dir string) {
+	must(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	var w safefile.Writer
+	if changed, err := w.Replace(dir+"/file", []byte("new"), own(0o600), nil); changed || !errors.Is(err, unix.EROFS) {
+		t.Errorf("Replace = %v, %v; want %v", changed, err, unix.EROFS)
+	}
+	for name, err := range map[string]error{
+		"Remove": w.Remove(dir + "/file"),
+		"Mkdir":  w.Mkdir(dir+"/folder", own(0o700)),
+		"Rename": w.Rename(dir+"/file", dir+"/moved"),
+	} {
+		if !errors.Is(err, unix.EROFS) {
+			t.Errorf("%s = %v, want %v", name, err, unix.EROFS)
+		}
+	}
+	if changed, err := w.Replace(dir+"/file", []byte("old"), own(0o600), nil); changed || err != nil {
+		t.Errorf("Replace with the same = %v, %v", changed, err)
+	}
+	wantTree(t, dir, oldTree)
+}
+
+// mountedFile: a container runtime mounts single files over /etc/hosts and the like.
+func mountedFile(t *testing.T, dir string) {
+	put(t, dir+"/above", "above")
+	must(t, unix.Mount(dir+"/above", dir+"/file", "", unix.MS_BIND, ""))
+	var w safefile.Writer
+	if changed, err := w.Replace(dir+"/file", []byte("new"), own(0o600), nil); changed || !errors.Is(err, safefile.ErrMount) {
+		t.Errorf("Replace = %v, %v; want %v", changed, err, safefile.ErrMount)
+	}
+	if err := w.Remove(dir + "/file"); !errors.Is(err, safefile.ErrMount) {
+		t.Errorf("Remove = %v, want %v", err, safefile.ErrMount)
+	}
+	must(t, unix.Unmount(dir+"/file", 0))
+	wantTree(t, dir, "-rw------- above USER 1 \"above\"\n"+oldTree)
+}
+
+func mountedOn(t *testing.T, dir string) {
+	must(t, os.Mkdir(dir+"/folder", 0o700))
+	must(t, unix.Mount("tmpfs", dir+"/folder", "tmpfs", 0, "mode=700"))
+	var w safefile.Writer
+	if err := w.RemoveDir(dir + "/folder"); !errors.Is(err, safefile.ErrMount) {
+		t.Errorf("RemoveDir = %v, want %v", err, safefile.ErrMount)
+	}
+}
+
+func acrossMounts(t *testing.T, dir string) {
+	must(t, os.Mkdir(dir+"/folder", 0o755))
+	must(t, unix.Mount("tmpfs", dir+"/folder", "tmpfs", 0, "mode=755"))
+	var w safefile.Writer
+	if err := w.Rename(dir+"/file", dir+"/folder/file"); !errors.Is(err, unix.EXDEV) {
+		t.Errorf("Rename = %v, want %v", err, unix.EXDEV)
+	}
+	if changed, err := w.Replace(dir+"/folder/file", []byte("x"), own(0o600), nil); !changed || err != nil {
+		t.Errorf("Replace = %v, %v", changed, err)
+	}
+	wantTree(t, dir, oldTree+"drwxr-xr-x folder USER\n-rw------- folder/file USER 1 \"x\"\n")
+}

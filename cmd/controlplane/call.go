@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"latchkey/authz"
+	"latchkey/cmd/internal/cli"
+	"latchkey/controlplane/api"
+)
+
+func newCall() *cobra.Command {
+	var input string
+	cmd := &cobra.Command{
+		Use:   "call ACTION",
+		Short: "Call any action by its API name",
+		Long:  "Call an action by its API name and print its output as JSON.\n\nActions:\n" + actionList(),
+		Example: `  latchkey call DescribeStacks
+  latchkey call SetPermission --json @permission.json`,
+		Args: cli.Args("ACTION"),
+	}
+	conn := connectionFlags(cmd)
+	cmd.Flags().StringVar(&input, "json", "{}", "the action's input: `JSON`, @FILE, or - for standard input")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := checkAction(args[0]); err != nil {
+			return err
+		}
+		body, err := readInput(cmd.InOrStdin(), input)
+		if err != nil {
+			return err
+		}
+		c, err := conn.dial()
+		if err != nil {
+			return err
+		}
+		answer, err := c.send(cmd.Context(), args[0], body)
+		if err != nil {
+			return err
+		}
+		return cli.JSON(cmd.OutOrStdout(), json.RawMessage(answer))
+	}
+	return cmd
+}
+
+func actionList() string {
+	var b strings.Builder
+	for _, a := range api.Actions() {
+		fmt.Fprintf(&b, "  %-22s %s\n", a.Name, a.Doc)
+	}
+	return b.String()
+}
+
+// checkAction refuses a mistyped name here. An action that this program knows and
+// the server may not serve is for the server to answer.
+func checkAction(name string) error {
+	if authz.Action("opsworks:"+name).Rule().Scope != authz.ScopeUnknown {
+		return nil
+	}
+	for _, a := range api.Actions() {
+		if a.Name == name {
+			return nil
+		}
+		if strings.EqualFold(a.Name, name) {
+			return cli.Usage("did you mean "+a.Name+"?", "no action has the name %q", name)
+		}
+	}
+	return cli.Usage("latchkey call --help lists them", "no action has the name %q", name)
+}
+
+func readInput(stdin io.Reader, given string) ([]byte, error) {
+	text := []byte(given)
+	var err error
+	switch path, isFile := strings.CutPrefix(given, "@"); {
+	case given == "-":
+		text, err = readAtMost(stdin)
+	case isFile:
+		text, err = readFile(path)
+	}
+	if err != nil {
+		return nil, cli.Usage("", "--json: %v", err)
+	}
+	if text = bytes.TrimSpace(text); !json.Valid(text) || text[0] != '{' {
+		return nil, cli.Usage(`it looks like {"StackId":"..."}`, "--json: the input is not a JSON object")
+	}
+	return text, nil
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAtMost(f)
+}
+
+func readAtMost(r io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, api.MaxBody+1))
+	if err == nil && len(text) > api.MaxBody {
+		err = fmt.Errorf("the input is larger than %d bytes", api.MaxBody)
+	}
+	return text, err
+}

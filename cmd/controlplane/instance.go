@@ -1,0 +1,81 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"latchkey/authz"
+	"latchkey/cmd/internal/cli"
+	"latchkey/controlplane"
+)
+
+func newInstance() *cobra.Command {
+	cmd := &cobra.Command{Use: "instance", Short: "Instances: machines that run the agent"}
+	conn := connectionFlags(cmd)
+	return cli.Group(cmd, instanceList(conn), instanceDeregister(conn))
+}
+
+func instanceList(conn *connection) *cobra.Command {
+	var stack string
+	cmd := &cobra.Command{
+		Use:     "list [--stack STACK]",
+		Short:   "List the instances of a stack, or all that you may see",
+		Example: "  latchkey instance list --stack web",
+		Args:    cli.Args(),
+	}
+	cmd.Flags().StringVar(&stack, "stack", "", "the `STACK`: a name or an id")
+	asJSON := cli.JSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := conn.dial()
+		if err != nil {
+			return err
+		}
+		names, err := c.stackNames(cmd.Context())
+		if err != nil {
+			return err
+		}
+		var req controlplane.DescribeInstancesRequest
+		if stack != "" {
+			if req.StackId, err = c.stackID(cmd.Context(), stack); err != nil {
+				return err
+			}
+		}
+		var resp controlplane.DescribeInstancesResponse
+		if err := c.call(cmd.Context(), "DescribeInstances", req, &resp); err != nil {
+			return err
+		}
+		if *asJSON {
+			return cli.JSON(cmd.OutOrStdout(), resp)
+		}
+		return cli.Table(cmd.OutOrStdout(), []string{"HOSTNAME", "STACK", "STATUS", "OS", "AGENT", "ID"}, instanceRows(resp.Instances, names))
+	}
+	return cmd
+}
+
+func instanceRows(all []controlplane.Instance, stacks map[string]string) (rows [][]string) {
+	for _, i := range all {
+		rows = append(rows, []string{i.Hostname, first(stacks[i.StackId], i.StackId), i.Status, i.Os, i.ReportedAgentVersion, i.InstanceId})
+	}
+	return rows
+}
+
+func instanceDeregister(conn *connection) *cobra.Command {
+	return &cobra.Command{
+		Use:   "deregister ID",
+		Short: "Forget an instance; the machine keeps its last state",
+		Long: `Forget an instance. It gets nothing more from this server, and keeps the state it
+has: to give the machine back, run "latchkey-agent revert" on it first.`,
+		Example: "  latchkey instance deregister 5b2f6a2e-0f6b-4d0c-9d53-3c1b0c2f7f10",
+		Args:    cli.Args("ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := authz.ParseInstanceID(args[0])
+			if err != nil {
+				return cli.Usage("latchkey instance list shows the ids", "%q is not the id of an instance", args[0])
+			}
+			c, err := conn.dial()
+			if err != nil {
+				return err
+			}
+			return c.call(cmd.Context(), "DeregisterInstance", controlplane.DeregisterInstanceRequest{InstanceId: id.String()}, nil)
+		},
+	}
+}

@@ -1,0 +1,28 @@
+// Command latchkey is the control plane: the server and the administrator's
+// command line. Build it with
+//
+//	go build -o bin/latchkey ./cmd/controlplane
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"latchkey/cmd/internal/cli"
+)
+
+func main() { os.Exit(cli.Main(newCommand())) }
+
+func newCommand() *cobra.Command {
+	return cli.Group(&cobra.Command{
+		Use:   "latchkey",
+		Short: "Decide who may log in to which machine",
+		Long: `Latchkey decides who may log in to which machine, and makes the machines agree.
+
+Start the server with "latchkey serve". The other commands talk to it: on its own
+machine they find it by its data directory, elsewhere with --server, --credentials
+and --ca.`,
+	},
+		newServe(), newToken(), newCall(), newUser(), newStack(), newPermission(), newInstance(), newVersion())
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"latchkey/authz"
+	"latchkey/cmd/internal/cli"
+	"latchkey/controlplane"
+)
+
+func newPermission() *cobra.Command {
+	cmd := &cobra.Command{Use: "permission", Short: "Permissions: what a user may do on a stack"}
+	conn := connectionFlags(cmd)
+	return cli.Group(cmd, permissionSet(conn), permissionList(conn))
+}
+
+func permissionSet(conn *connection) *cobra.Command {
+	var user, stack, level string
+	var ssh, sudo bool
+	cmd := &cobra.Command{
+		Use:   "set --user USER --stack STACK",
+		Short: "Set a user's level, SSH and sudo on a stack; what is left out stays",
+		Example: `  latchkey permission set --user alice --stack web --ssh --sudo
+  latchkey permission set --user bob --stack web --level deny
+  latchkey permission set --user alice --stack web --sudo=false`,
+		Args: cli.Args(),
+	}
+	f := cmd.Flags()
+	f.StringVar(&user, "user", "", "the `USER`: a name or an ARN")
+	f.StringVar(&stack, "stack", "", "the `STACK`: a name or an id")
+	f.StringVar(&level, "level", "", "deny, iam_only, show, deploy or manage")
+	f.BoolVar(&ssh, "ssh", false, "may log in to the stack's instances")
+	f.BoolVar(&sudo, "sudo", false, "may become root, or an administrator, there")
+	cli.Require(cmd, "user", "stack")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		req := controlplane.SetPermissionRequest{}
+		if f.Changed("level") {
+			if _, err := authz.ParseLevel(level); err != nil {
+				return cli.Usage("", "--level: %q is none of deny, iam_only, show, deploy, manage", level)
+			}
+			req.Level = &level
+		}
+		if f.Changed("ssh") {
+			req.AllowSsh = &ssh
+		}
+		if f.Changed("sudo") {
+			req.AllowSudo = &sudo
+		}
+		if req.Level == nil && req.AllowSsh == nil && req.AllowSudo == nil {
+			return cli.Usage("give --level, --ssh or --sudo", "nothing is to be set")
+		}
+		c, err := conn.dial()
+		if err != nil {
+			return err
+		}
+		if req.IamUserArn, err = c.userARN(user); err != nil {
+			return err
+		}
+		if req.StackId, err = c.stackID(cmd.Context(), stack); err != nil {
+			return err
+		}
+		return c.call(cmd.Context(), "SetPermission", req, nil)
+	}
+	return cmd
+}
+
+func permissionList(conn *connection) *cobra.Command {
+	var user, stack string
+	cmd := &cobra.Command{
+		Use:     "list [--user USER] [--stack STACK]",
+		Short:   "List permissions of a user, of a stack, or of both",
+		Example: "  latchkey permission list --stack web",
+		Args:    cli.Args(),
+	}
+	cmd.Flags().StringVar(&user, "user", "", "the `USER`: a name or an ARN")
+	cmd.Flags().StringVar(&stack, "stack", "", "the `STACK`: a name or an id")
+	asJSON := cli.JSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if user == "" && stack == "" {
+			return cli.Usage("give --user, --stack or both", "whose permissions is not said")
+		}
+		c, err := conn.dial()
+		if err != nil {
+			return err
+		}
+		names, err := c.stackNames(cmd.Context())
+		if err != nil {
+			return err
+		}
+		var req controlplane.DescribePermissionsRequest
+		if user != "" {
+			if req.IamUserArn, err = c.userARN(user); err != nil {
+				return err
+			}
+		}
+		if stack != "" {
+			if req.StackId, err = c.stackID(cmd.Context(), stack); err != nil {
+				return err
+			}
+		}
+		var resp controlplane.DescribePermissionsResponse
+		if err := c.call(cmd.Context(), "DescribePermissions", req, &resp); err != nil {
+			return err
+		}
+		if *asJSON {
+			return cli.JSON(cmd.OutOrStdout(), resp)
+		}
+		return cli.Table(cmd.OutOrStdout(), []string{"STACK", "USER", "LEVEL", "SSH", "SUDO"}, permissionRows(resp.Permissions, names))
+	}
+	return cmd
+}
+
+func permissionRows(all []controlplane.Permission, names map[string]string) (rows [][]string) {
+	for _, p := range all {
+		rows = append(rows, []string{first(names[p.StackId], p.StackId), p.IamUserArn, p.Level, yes(p.AllowSsh), yes(p.AllowSudo)})
+	}
+	return rows
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"latchkey/cmd/internal/cli"
+	"latchkey/controlplane"
+)
+
+// maxKeyFile bounds a file with public keys, in bytes; a hundred RSA keys fit.
+const maxKeyFile = 64 << 10
+
+func newUser() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "user",
+		Short: "Users: their profiles and SSH keys",
+		Long:  "Users. USER is an ARN, or a plain name for arn:aws:iam::ACCOUNT:user/NAME.",
+	}
+	conn := connectionFlags(cmd)
+	return cli.Group(cmd, userCreate(conn), userUpdate(conn), userDelete(conn), userList(conn))
+}
+
+// profileFlags are the parts of a profile that create and update set.
+type profileFlags struct {
+	sshName, keyFile string
+	selfManagement   bool
+}
+
+func addProfileFlags(cmd *cobra.Command) *profileFlags {
+	p := &profileFlags{}
+	cmd.Flags().StringVar(&p.sshName, "ssh-name", "", "login `NAME` on the instances (default: from the user's name)")
+	cmd.Flags().StringVar(&p.keyFile, "key-file", "", "`FILE` with the SSH public key; - reads standard input")
+	cmd.Flags().BoolVar(&p.selfManagement, "self-management", false, "let the user change their own key")
+	return p
+}
+
+// given returns what was set on the command line; nil means left out.
+func (p *profileFlags) given(cmd *cobra.Command) (name, key *string, self *bool, err error) {
+	if cmd.Flags().Changed("ssh-name") {
+		name = &p.sshName
+	}
+	if cmd.Flags().Changed("key-file") {
+		text, err := readPublicKey(cmd.InOrStdin(), p.keyFile)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		key = &text
+	}
+	if cmd.Flags().Changed("self-management") {
+		self = &p.selfManagement
+	}
+	return name, key, self, nil
+}
+
+// readPublicKey reads a key file and refuses a private key before it is sent
+// anywhere. Whether it is a sound public key is the server's to say.
+func readPublicKey(stdin io.Reader, path string) (string, error) {
+	r := stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return "", cli.Usage("", "--key-file: %v", err)
+		}
+		defer f.Close()
+		r = f
+	}
+	text, err := io.ReadAll(io.LimitReader(r, maxKeyFile+1))
+	switch {
+	case err != nil:
+		return "", cli.Usage("", "--key-file: %v", err)
+	case len(text) > maxKeyFile:
+		return "", cli.Usage("", "--key-file: %s is larger than %d bytes", path, maxKeyFile)
+	case bytes.Contains(text, []byte("PRIVATE KEY")):
+		return "", cli.Usage("give the public key, the file that ends in .pub", "--key-file: %s is a private key", path)
+	case len(bytes.TrimSpace(text)) == 0:
+		return "", cli.Usage("", "--key-file: %s is empty", path)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+func userCreate(conn *connection) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "create USER",
+		Short:   "Make a user's profile and print the login name",
+		Example: "  latchkey user create alice --key-file ~/.ssh/id_ed25519.pub",
+		Args:    cli.Args("USER"),
+	}
+	profile, asJSON := addProfileFlags(cmd), cli.JSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		name, key, self, err := profile.given(cmd)
+		if err != nil {
+			return err
+		}
+		c, err := conn.dial()
+		if err != nil {
+			return err
+		}
+		arn, err := c.userARN(args[0])
+		if err != nil {
+			return err
+		}
+		var resp controlplane.CreateUserProfileResponse
+		req := controlplane.CreateUserProfileRequest{IamUserArn: arn, SshUsername: name, SshPublicKey: key, AllowSelfManagement: self}
+		if err := c.call(cmd.Context(), "CreateUserProfile", req, &resp); err != nil {
+			return err
+		}
+		if *asJSON {
+			return cli.JSON(cmd.OutOrStdout(), resp)
+		}
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), cli.Text(resp.SshUsername))
+		return err
+	}
+	return cmd
+}
+
+func userUpdate(conn *connection) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "update USER",
+		Short:   "Change what is named of a profile and keep the rest",
+		Example: "  latchkey user update alice --key-file new.pub",
+		Args:    cli.Args("USER"),
+	}
+	profile := addProfileFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		name, key, self, err := profile.given(cmd)
+		if err != nil {
+			return err
+		}
+		if name == nil && key == nil && self == nil {
+			return cli.Usage("give --ssh-name, --key-file or --self-management", "nothing is to be changed")
+		}
+		c, err := conn.dial()
+		if err != nil {
+			return err
+		}
+		arn, err := c.userARN(args[0])
+		if err != nil {
+			return err
+		}
+		req := controlplane.UpdateUserProfileRequest{IamUserArn: arn, SshUsername: name, SshPublicKey: key, AllowSelfManagement: self}
+		return c.call(cmd.Context(), "UpdateUserProfile", req, nil)
+	}
+	return cmd
+}
+
+func userDelete(conn *connection) *cobra.Command {
+	return &cobra.Command{
+		Use:     "delete USER",
+		Short:   "Delete a profile and end everything it holds, on every stack",
+		Example: "  latchkey user delete alice",
+		Args:    cli.Args("USER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := conn.dial()
+			if err != nil {
+				return err
+			}
+			arn, err := c.userARN(args[0])
+			if err != nil {
+				return err
+			}
+			return c.call(cmd.Context(), "DeleteUserProfile", controlplane.DeleteUserProfileRequest{IamUserArn: arn}, nil)
+		},
+	}
+}
+
+func userList(conn *connection) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "list [USER...]",
+		Short:   "List profiles: those named, or all",
+		Example: "  latchkey user list --json",
+		Args:    cli.Args("[USER...]"),
+	}
+	asJSON := cli.JSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := conn.dial()
+		if err != nil {
+			return err
+		}
+		arns, err := c.userARNs(args)
+		if err != nil {
+			return err
+		}
+		var resp controlplane.DescribeUserProfilesResponse
+		if err := c.call(cmd.Context(), "DescribeUserProfiles", controlplane.DescribeUserProfilesRequest{IamUserArns: arns}, &resp); err != nil {
+			return err
+		}
+		if *asJSON {
+			return cli.JSON(cmd.OutOrStdout(), resp)
+		}
+		var rows [][]string
+		for _, u := range resp.UserProfiles {
+			rows = append(rows, []string{u.Name, u.SshUsername, keyCount(u.SshPublicKey), yes(u.AllowSelfManagement), u.IamUserArn})
+		}
+		return cli.Table(cmd.OutOrStdout(), []string{"NAME", "LOGIN", "KEYS", "SELF-MANAGEMENT", "ARN"}, rows)
+	}
+	return cmd
+}
+
+// keyCount says how many keys a profile has: one a line.
+func keyCount(keys string) string {
+	if keys = strings.TrimSpace(keys); keys == "" {
+		return "0"
+	}
+	return strconv.Itoa(strings.Count(keys, "\n") + 1)
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

@@ -1,0 +1,217 @@
+package controlplane
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"net/netip"
+	"strings"
+	"time"
+
+	"latchkey/authz"
+	"latchkey/authz/wire"
+	"latchkey/controlplane/store"
+)
+
+// lostAfter is two missed waits of 55 s and some room for a slow network.
+const lostAfter = 3 * time.Minute
+
+// DescribeInstances lists the instances of a stack, those named, or all that the
+// caller may see, by host name.
+func (c *ControlPlane) DescribeInstances(ctx context.Context, caller Caller, req DescribeInstancesRequest) (DescribeInstancesResponse, error) {
+	out := DescribeInstancesResponse{Instances: []Instance{}}
+	given := 0
+	for _, is := range []bool{req.StackId != "", req.LayerId != "", len(req.InstanceIds) > 0} {
+		if is {
+			given++
+		}
+	}
+	if given > 1 {
+		return out, refused("Stack Id, Layer Id, Instance Ids: only one of them can be given")
+	}
+	ids, err := parseAll(req.InstanceIds, parseInstance)
+	if err != nil {
+		return out, err
+	}
+	var stack authz.StackID
+	if req.StackId != "" {
+		if stack, err = parseStack(req.StackId); err != nil {
+			return out, err
+		}
+	}
+	err = c.read(ctx, caller, func(v store.View, who principal) error {
+		instances, err := c.instancesFor(ctx, v, who, stack, req.LayerId != "", ids)
+		for _, i := range instances {
+			out.Instances = append(out.Instances, c.showInstance(i))
+		}
+		return err
+	})
+	return out, err
+}
+
+func (c *ControlPlane) instancesFor(ctx context.Context, v store.View, who principal, stack authz.StackID, layer bool, ids []authz.InstanceID) ([]store.Instance, error) {
+	const action = "opsworks:DescribeInstances"
+	switch {
+	case layer:
+		return nil, nil // there are no layers
+	case !stack.IsZero():
+		if err := c.authorise(ctx, v, who, action, stack); err != nil {
+			return nil, err
+		}
+		if _, err := v.Serial(ctx, stack); errors.Is(err, store.ErrNotFound) {
+			return nil, noStack(stack)
+		} else if err != nil {
+			return nil, err
+		}
+		return v.InstancesOf(ctx, stack)
+	case len(ids) > 0:
+		return c.instancesNamed(ctx, v, who, action, ids)
+	}
+	all, err := v.Instances(ctx)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := permitted(ctx, v, who, action)
+	if err != nil {
+		return nil, err
+	}
+	var visible []store.Instance
+	for _, i := range all {
+		if seen(i.Stack) {
+			visible = append(visible, i)
+		}
+	}
+	return visible, nil
+}
+
+func (c *ControlPlane) instancesNamed(ctx context.Context, v store.View, who principal, action authz.Action, ids []authz.InstanceID) ([]store.Instance, error) {
+	var instances []store.Instance
+	for _, id := range ids {
+		i, err := c.instanceFor(ctx, v, who, action, id)
+		if err != nil {
+			return nil, err
+		}
+		instances = append(instances, i)
+	}
+	return instances, nil
+}
+
+// instanceFor finds an instance for an action on its stack. For one that does not
+// exist the caller is judged on the account: who has no policy learns only that
+// he may not.
+func (c *ControlPlane) instanceFor(ctx context.Context, v store.View, who principal, action authz.Action, id authz.InstanceID) (store.Instance, error) {
+	i, err := v.Instance(ctx, id)
+	missing := errors.Is(err, store.ErrNotFound)
+	if err != nil && !missing {
+		return i, err
+	}
+	if err := c.authorise(ctx, v, who, action, i.Stack); err != nil {
+		if denial := (*Error)(nil); errors.As(err, &denial) && denial.Code == Denied {
+			return i, c.instanceDenied(who, action, id, denial)
+		}
+		return i, err
+	}
+	if missing {
+		return i, noInstance(id)
+	}
+	return i, nil
+}
+
+// instanceDenied names the instance, not its stack: the same words for one that
+// does not exist and for one of a stack that the caller may not see.
+func (c *ControlPlane) instanceDenied(who principal, action authz.Action, id authz.InstanceID, denial *Error) error {
+	return &Error{
+		Code: Denied,
+		Message: "User: " + who.ARN.String() + " is not authorized to perform: " + string(action) +
+			" on resource: " + c.instanceARN(id) + " because " + authz.ErrNotGranted.Text,
+		Err: denial.Err,
+	}
+}
+
+func (c *ControlPlane) instanceARN(id authz.InstanceID) string {
+	return "arn:aws:opsworks:" + c.cfg.Region + ":" + c.cfg.Account + ":instance/" + id.String()
+}
+
+func (c *ControlPlane) showInstance(i store.Instance) Instance {
+	out := Instance{
+		InstanceId: i.ID.String(), StackId: i.Stack.String(), Arn: c.instanceARN(i.ID),
+		Hostname: i.Facts.Hostname, CreatedAt: timestamp(i.CreatedAt), InfrastructureClass: "on-premises",
+		Status: status(c.sights.last(i.ID, i.LastSeen), c.cfg.Now()),
+		Os:     i.Facts.Platform, Platform: i.Facts.OS, Architecture: architecture(i.Facts.Architecture),
+		RegisteredBy: i.RegisteredBy.String(), ReportedAgentVersion: i.Facts.Agent,
+	}
+	if address, err := netip.ParseAddr(i.Facts.Address); err == nil {
+		out.PrivateIp = address.String()
+	}
+	if i.Facts.OS != "" {
+		system, version, _ := strings.Cut(i.Facts.Platform, " ")
+		out.ReportedOs = &ReportedOs{Family: i.Facts.OS, Name: system, Version: version}
+	}
+	return out
+}
+
+// status is the original's word for how an instance is.
+func status(lastSeen, now time.Time) string {
+	switch {
+	case lastSeen.IsZero():
+		return "registered"
+	case now.Sub(lastSeen) <= lostAfter:
+		return "online"
+	default:
+		return "connection_lost"
+	}
+}
+
+// architecture turns Go's word into the original's; it had two.
+func architecture(s string) string {
+	switch s {
+	case "amd64", "x86_64":
+		return "x86_64"
+	case "386", "i386":
+		return "i386"
+	}
+	return ""
+}
+
+// DeregisterInstance ends the control plane's knowledge of an instance: its key
+// opens nothing from then on. The machine keeps its last state.
+func (c *ControlPlane) DeregisterInstance(ctx context.Context, caller Caller, req DeregisterInstanceRequest) (Nothing, error) {
+	id, err := parseInstance(req.InstanceId)
+	if err != nil {
+		return Nothing{}, err
+	}
+	const action = "opsworks:DeregisterInstance"
+	err = c.write(ctx, caller, action, func(ch *change) error {
+		i, err := c.instanceFor(ctx, ch.View, ch.who, action, id)
+		if err != nil {
+			return err
+		}
+		ch.Record(id.String(), map[string]string{"stack": i.Stack.String(), "hostname": i.Facts.Hostname})
+		return ch.DeleteInstance(ctx, id)
+	})
+	if err == nil {
+		c.sights.forget(id)
+	}
+	return Nothing{}, err
+}
+
+// errInstanceGone is the reason when an instance is not known, or not any more.
+var errInstanceGone = errors.New("instance is not known")
+
+// InstanceKey returns the key that an instance signs its requests with, and its
+// stack. An unknown instance is an *Error Unauthenticated.
+func (c *ControlPlane) InstanceKey(ctx context.Context, id authz.InstanceID) (ed25519.PublicKey, authz.StackID, error) {
+	var i store.Instance
+	err := c.cfg.Store.Read(ctx, func(v store.View) (err error) {
+		i, err = v.Instance(ctx, id)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, authz.StackID{}, unauthenticated(errInstanceGone)
+	}
+	if err != nil {
+		return nil, authz.StackID{}, err
+	}
+	key, err := wire.ParsePublicKey(i.PublicKey)
+	return key, i.Stack, err
+}

@@ -1,0 +1,220 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"latchkey/authz"
+	"latchkey/controlplane/store"
+)
+
+// SetPermission changes what the request names of a user's permission on a stack
+// and keeps the rest. The caller's own level cannot be set, not even to what it
+// is; his own flags can.
+func (c *ControlPlane) SetPermission(ctx context.Context, caller Caller, req SetPermissionRequest) (Nothing, error) {
+	stack, err := parseStack(req.StackId)
+	if err != nil {
+		return Nothing{}, err
+	}
+	arn, err := parseARN(req.IamUserArn)
+	if err != nil {
+		return Nothing{}, err
+	}
+	var level *authz.Level
+	if req.Level != nil {
+		l, err := authz.ParseLevel(*req.Level)
+		if err != nil {
+			return Nothing{}, invalid("Level", err)
+		}
+		level = &l
+	}
+	const action = "opsworks:SetPermission"
+	return Nothing{}, c.write(ctx, caller, action, func(ch *change) error {
+		if err := c.authorise(ctx, ch.View, ch.who, action, stack); err != nil {
+			return err
+		}
+		user, err := permissionOf(ctx, ch.View, stack, arn)
+		if err != nil {
+			return err
+		}
+		if level != nil && arn == ch.who.ARN {
+			return refused("Unable to change own permission level. Only AllowSsh and AllowSudo allowed.")
+		}
+		return setPermission(ctx, ch, user, stack, level, req)
+	})
+}
+
+// permissionOf finds the stack, which must be there, and the user.
+func permissionOf(ctx context.Context, v store.View, stack authz.StackID, arn authz.ARN) (authz.Profile, error) {
+	if _, err := v.Serial(ctx, stack); errors.Is(err, store.ErrNotFound) {
+		return authz.Profile{}, noStack(stack)
+	} else if err != nil {
+		return authz.Profile{}, err
+	}
+	user, err := v.UserByARN(ctx, arn)
+	if errors.Is(err, store.ErrNotFound) {
+		return authz.Profile{}, noUser(arn)
+	}
+	return user, err
+}
+
+func setPermission(ctx context.Context, ch *change, user authz.Profile, stack authz.StackID, level *authz.Level, req SetPermissionRequest) error {
+	before, err := ch.Permission(ctx, stack, user.ID)
+	if err != nil {
+		return err
+	}
+	after := before
+	if level != nil {
+		after.Level = *level
+	}
+	if req.AllowSsh != nil {
+		after.AllowSSH = *req.AllowSsh
+	}
+	if req.AllowSudo != nil {
+		after.AllowSudo = *req.AllowSudo
+	}
+	if err := ch.SetPermission(ctx, after); err != nil {
+		return err
+	}
+	ch.Record(stack.String(), map[string]string{
+		"user": user.ARN.String(), "from": describePermission(before), "to": describePermission(after),
+	})
+	return ch.raiseIf(ctx, stack, ch.access(user, before), ch.access(user, after))
+}
+
+func describePermission(p authz.Permission) string {
+	return p.Level.String() + " ssh=" + strconv.FormatBool(p.AllowSSH) + " sudo=" + strconv.FormatBool(p.AllowSudo)
+}
+
+// DescribePermissions lists by stack one entry for every user, by user one for
+// every stack, by both exactly one. By user alone it is filtered to the stacks
+// whose permissions the caller may see. Both missing is refused: the answer would
+// have users times stacks entries.
+func (c *ControlPlane) DescribePermissions(ctx context.Context, caller Caller, req DescribePermissionsRequest) (DescribePermissionsResponse, error) {
+	var stack authz.StackID
+	var arn authz.ARN
+	var err error
+	if req.StackId != "" {
+		if stack, err = parseStack(req.StackId); err != nil {
+			return DescribePermissionsResponse{}, err
+		}
+	}
+	if req.IamUserArn != "" {
+		if arn, err = parseARN(req.IamUserArn); err != nil {
+			return DescribePermissionsResponse{}, err
+		}
+	}
+	if stack.IsZero() && arn.IsZero() {
+		return DescribePermissionsResponse{}, refused("Stack Id, Iam User Arn: one of them is required")
+	}
+	out := DescribePermissionsResponse{}
+	err = c.read(ctx, caller, func(v store.View, who principal) (err error) {
+		if stack.IsZero() {
+			out.Permissions, err = c.permissionsOfUser(ctx, v, who, arn)
+		} else {
+			out.Permissions, err = c.permissionsOnStack(ctx, v, who, stack, arn)
+		}
+		return err
+	})
+	return out, err
+}
+
+const describePermissions = "opsworks:DescribePermissions"
+
+func (c *ControlPlane) permissionsOnStack(ctx context.Context, v store.View, who principal, stack authz.StackID, arn authz.ARN) ([]Permission, error) {
+	if err := c.authorise(ctx, v, who, describePermissions, stack); err != nil {
+		return nil, err
+	}
+	if !arn.IsZero() {
+		user, err := permissionOf(ctx, v, stack, arn)
+		if err != nil {
+			return nil, err
+		}
+		p, err := v.Permission(ctx, stack, user.ID)
+		return []Permission{showPermission(p, arn)}, err
+	}
+	if _, err := v.Serial(ctx, stack); errors.Is(err, store.ErrNotFound) {
+		return nil, noStack(stack)
+	} else if err != nil {
+		return nil, err
+	}
+	users, err := v.Identities(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := v.PermissionsOn(ctx, stack)
+	if err != nil {
+		return nil, err
+	}
+	byUser := make(map[authz.UserID]authz.Permission, len(stored))
+	for _, p := range stored {
+		byUser[p.User] = p
+	}
+	out := make([]Permission, 0, len(users))
+	for _, u := range users {
+		p, found := byUser[u.ID]
+		if !found {
+			p = store.DefaultPermission(stack, u.ID)
+		}
+		out = append(out, showPermission(p, u.ARN))
+	}
+	return out, nil
+}
+
+func (c *ControlPlane) permissionsOfUser(ctx context.Context, v store.View, who principal, arn authz.ARN) ([]Permission, error) {
+	stacks, err := v.Stacks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := permitted(ctx, v, who, describePermissions)
+	if err != nil {
+		return nil, err
+	}
+	everywhere := c.authorise(ctx, v, who, describePermissions, authz.StackID{})
+	var visible []authz.StackID
+	for _, st := range stacks {
+		if seen(st.ID) {
+			visible = append(visible, st.ID)
+		}
+	}
+	if len(visible) == 0 && everywhere != nil {
+		return nil, everywhere
+	}
+	user, err := v.UserByARN(ctx, arn)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, noUser(arn)
+	}
+	if err != nil {
+		return nil, err
+	}
+	stored, err := v.PermissionsOf(ctx, user.ID)
+	if err != nil {
+		return nil, err
+	}
+	return everyStack(user, visible, stored), nil
+}
+
+// everyStack gives one entry per stack, the stored one or the default.
+func everyStack(user authz.Profile, stacks []authz.StackID, stored []authz.Permission) []Permission {
+	byStack := make(map[authz.StackID]authz.Permission, len(stored))
+	for _, p := range stored {
+		byStack[p.Stack] = p
+	}
+	out := make([]Permission, 0, len(stacks))
+	for _, id := range stacks {
+		p, found := byStack[id]
+		if !found {
+			p = store.DefaultPermission(id, user.ID)
+		}
+		out = append(out, showPermission(p, user.ARN))
+	}
+	return out
+}
+
+func showPermission(p authz.Permission, arn authz.ARN) Permission {
+	return Permission{
+		StackId: p.Stack.String(), IamUserArn: arn.String(),
+		AllowSsh: p.AllowSSH, AllowSudo: p.AllowSudo, Level: p.Level.String(),
+	}
+}

@@ -1,0 +1,53 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"testing"
+)
+
+// CheckSQLite is checkSQLite.
+var CheckSQLite = checkSQLite
+
+// Pragmas reads the settings of the writing connection, and of all reading ones
+// at once, which must agree.
+func (s *Store) Pragmas(ctx context.Context, t *testing.T) map[string][]string {
+	t.Helper()
+	found := map[string][]string{}
+	for _, pragma := range []string{"journal_mode", "synchronous", "foreign_keys", "busy_timeout", "query_only", "trusted_schema"} {
+		found[pragma] = append(found[pragma], settingOf(ctx, t, s.write, 1, pragma), settingOf(ctx, t, s.read, readers, pragma))
+	}
+	return found
+}
+
+func settingOf(ctx context.Context, t *testing.T, db *sql.DB, connections int, pragma string) string {
+	t.Helper()
+	var first string
+	for i := range connections {
+		c, err := db.Conn(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		var value string
+		if err := c.QueryRowContext(ctx, "PRAGMA "+pragma).Scan(&value); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			first = value
+		}
+		if value != first {
+			t.Errorf("%s is %s on one connection and %s on another", pragma, first, value)
+		}
+	}
+	return first
+}
+
+// LimitPages bounds the size of the database as a full disk would.
+func (s *Store) LimitPages(ctx context.Context, t *testing.T, pages int) {
+	t.Helper()
+	if _, err := s.write.ExecContext(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", pages)); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,180 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite" // also registers the driver named "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+//go:embed schema/sqlite/*.sql
+var schema embed.FS
+
+const (
+	// busyMillis is how long one process waits for another that is writing.
+	busyMillis = 10_000
+	// readers is how many views can be open at once; more wait.
+	readers = 8
+)
+
+// Open opens the SQLite database in a file, creating it with mode 0600 if it is
+// not there, and brings its schema up to date. Before anything is written it
+// checks the version of SQLite (requirement R131), that the file is sound (R132,
+// PRAGMA quick_check) and that no newer program has used it (R137). More than one
+// process may have the file open.
+func Open(ctx context.Context, path string) (*Store, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := createPrivate(path); err != nil {
+		return nil, err
+	}
+	s := &Store{}
+	if s.write, err = connect(path, 1, "_txlock=immediate"); err != nil {
+		return nil, err
+	}
+	if s.read, err = connect(path, readers, "_pragma=query_only(1)"); err != nil {
+		return nil, errors.Join(err, s.write.Close())
+	}
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.Close())
+	}
+	return s, nil
+}
+
+// createPrivate makes the file before SQLite would, whatever the umask is; SQLite
+// gives the files beside it the same mode.
+func createPrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(0o600), f.Close())
+}
+
+// connect makes a pool. Pragmas stand in the data source name, because there they
+// reach every connection of the pool.
+func connect(path string, connections int, extra string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", dsn(path, extra))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return db, nil
+}
+
+func dsn(path, extra string) string {
+	slashed := filepath.ToSlash(path)
+	if !strings.HasPrefix(slashed, "/") {
+		slashed = "/" + slashed // C:/x becomes file:///C:/x
+	}
+	settings := []string{
+		"_busy_timeout=" + strconv.Itoa(busyMillis),
+		"_pragma=journal_mode(WAL)",
+		"_pragma=synchronous(FULL)",
+		"_pragma=foreign_keys(1)",
+		"_pragma=trusted_schema(0)",
+		"_defensive=1",
+		"_dqs=0",
+		extra,
+	}
+	u := url.URL{Scheme: "file", Path: slashed, RawQuery: strings.Join(settings, "&")}
+	return u.String()
+}
+
+func (s *Store) prepare(ctx context.Context) error {
+	var version, sound string
+	if err := s.write.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&version); err != nil {
+		return damage(err)
+	}
+	if err := checkSQLite(version); err != nil {
+		return err
+	}
+	if err := s.write.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&sound); err != nil {
+		return damage(err)
+	}
+	if sound != "ok" {
+		return fmt.Errorf("%w: %s", ErrCorrupt, sound)
+	}
+	return s.migrate(ctx)
+}
+
+// damage turns SQLite's own word for a damaged file into ErrCorrupt.
+func damage(err error) error {
+	var fault *sqlite.Error
+	if errors.As(err, &fault) {
+		switch fault.Code() & 0xff { // the primary result code
+		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+			return fmt.Errorf("%w: %v", ErrCorrupt, err)
+		}
+	}
+	return err
+}
+
+// checkSQLite accepts 3.51.3 and later, but not the withdrawn 3.52.0: before it, a
+// race at the reset of the write-ahead log could lose commits.
+func checkSQLite(version string) error {
+	var n [3]int
+	parts := strings.Split(version, ".")
+	for i := range min(len(parts), len(n)) {
+		v, err := strconv.Atoi(parts[i])
+		if err != nil || v < 0 || v > 999 {
+			return fmt.Errorf("%w: %q", ErrSQLite, version)
+		}
+		n[i] = v
+	}
+	number := n[0]*1_000_000 + n[1]*1_000 + n[2]
+	if len(parts) < 3 || number < 3_051_003 || number == 3_052_000 {
+		return fmt.Errorf("%w: %s; 3.51.3 or later is, but not 3.52.0", ErrSQLite, version)
+	}
+	return nil
+}
+
+// migrate brings the schema up to date, each step in a transaction. When another
+// process does the same at the same time, one of the two finds a step already
+// taken and looks again.
+func (s *Store) migrate(ctx context.Context) error {
+	steps, err := fs.Sub(schema, "schema/sqlite")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, s.write, steps,
+		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	for range 3 {
+		if err = up(ctx, p); err == nil || errors.Is(err, ErrNewerSchema) || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func up(ctx context.Context, p *goose.Provider) error {
+	has, knows, err := p.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	if has > knows {
+		return fmt.Errorf("%w: schema %d, this program knows %d", ErrNewerSchema, has, knows)
+	}
+	_, err = p.Up(ctx)
+	return err
+}

@@ -1,0 +1,313 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+
+	"latchkey/authz"
+	"latchkey/authz/name"
+	"latchkey/authz/wire"
+	"latchkey/controlplane/store"
+)
+
+// profileWish is what a request wants of a profile; nil keeps what is.
+type profileWish struct {
+	arn            authz.ARN
+	login          *authz.Username
+	keys           *[]authz.Key
+	selfManagement *bool
+}
+
+func parseWish(arn string, login, key *string, selfManagement *bool) (w profileWish, err error) {
+	if w.arn, err = parseARN(arn); err != nil {
+		return w, err
+	}
+	if login != nil {
+		canonical, err := name.Canonical(*login)
+		if err != nil {
+			return w, invalid("Ssh Username", err)
+		}
+		w.login = &canonical
+	}
+	if key != nil {
+		keys, err := parseKeys(*key)
+		if err != nil {
+			return w, invalid("Ssh Public Key", err)
+		}
+		w.keys = &keys
+	}
+	w.selfManagement = selfManagement
+	return w, nil
+}
+
+// parseKeys reads the one key of the API; the empty string is no key.
+func parseKeys(text string) ([]authz.Key, error) {
+	if text == "" {
+		return nil, nil
+	}
+	key, err := authz.ParseKey(text, authz.KeyPolicy{})
+	if err != nil {
+		return nil, err
+	}
+	return []authz.Key{key}, nil
+}
+
+// CreateUserProfile makes a profile. Without an SSH user name, or with an empty
+// one, the name is derived from the ARN; a given one is brought into canonical
+// form. The user has iam_only and no flags on every stack.
+func (c *ControlPlane) CreateUserProfile(ctx context.Context, caller Caller, req CreateUserProfileRequest) (CreateUserProfileResponse, error) {
+	if req.SshUsername != nil && *req.SshUsername == "" {
+		req.SshUsername = nil
+	}
+	wish, err := parseWish(req.IamUserArn, req.SshUsername, req.SshPublicKey, req.AllowSelfManagement)
+	if err != nil {
+		return CreateUserProfileResponse{}, err
+	}
+	const action = "opsworks:CreateUserProfile"
+	p := authz.Profile{ID: newID(authz.ParseUserID), ARN: wish.arn}
+	err = c.write(ctx, caller, action, func(ch *change) error {
+		if err := c.authorise(ctx, ch.View, ch.who, action, authz.StackID{}); err != nil {
+			return err
+		}
+		return c.createUser(ctx, ch, &p, wish)
+	})
+	if err != nil {
+		return CreateUserProfileResponse{}, err
+	}
+	return CreateUserProfileResponse{IamUserArn: p.ARN.String(), SshUsername: p.Username.String()}, nil
+}
+
+func (c *ControlPlane) createUser(ctx context.Context, ch *change, p *authz.Profile, wish profileWish) error {
+	switch _, err := ch.UserByARN(ctx, wish.arn); {
+	case err == nil:
+		return refused("Iam User Arn: %s already has a profile", wish.arn)
+	case !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	if wish.login == nil {
+		derived, err := authz.DeriveUsername(wish.arn)
+		if err != nil {
+			return invalid("Ssh Username, derived from the ARN", err)
+		}
+		wish.login = &derived
+	}
+	if err := c.fulfil(ctx, ch, p, wish); err != nil {
+		return err
+	}
+	ch.Record(p.ARN.String(), profileDetail(*p))
+	return ch.InsertUser(ctx, *p)
+}
+
+// UpdateUserProfile changes what the request names and keeps the rest. A new SSH
+// user name is a new account on the instances, with a new uid: the account of the
+// old name is revoked there like any other and never becomes the new one
+// (requirement R32).
+func (c *ControlPlane) UpdateUserProfile(ctx context.Context, caller Caller, req UpdateUserProfileRequest) (Nothing, error) {
+	wish, err := parseWish(req.IamUserArn, req.SshUsername, req.SshPublicKey, req.AllowSelfManagement)
+	if err != nil {
+		return Nothing{}, err
+	}
+	const action = "opsworks:UpdateUserProfile"
+	return Nothing{}, c.write(ctx, caller, action, func(ch *change) error {
+		if err := c.authorise(ctx, ch.View, ch.who, action, authz.StackID{}); err != nil {
+			return err
+		}
+		return c.updateUser(ctx, ch, wish)
+	})
+}
+
+func (c *ControlPlane) updateUser(ctx context.Context, ch *change, wish profileWish) error {
+	before, err := ch.UserByARN(ctx, wish.arn)
+	if errors.Is(err, store.ErrNotFound) {
+		return noUser(wish.arn)
+	}
+	if err != nil {
+		return err
+	}
+	after := before
+	if err := c.fulfil(ctx, ch, &after, wish); err != nil {
+		return err
+	}
+	if err := ch.UpdateUser(ctx, after); err != nil {
+		return err
+	}
+	ch.Record(after.ARN.String(), profileDetail(after))
+	permissions, err := ch.PermissionsOf(ctx, after.ID)
+	if err != nil {
+		return err
+	}
+	for _, p := range permissions {
+		if err := ch.raiseIf(ctx, p.Stack, ch.access(before, p), ch.access(after, p)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fulfil changes a profile as wished, after checking that name and key are free.
+func (c *ControlPlane) fulfil(ctx context.Context, ch *change, p *authz.Profile, wish profileWish) error {
+	if wish.login != nil && *wish.login != p.Username {
+		taken, err := ch.UsernameTaken(ctx, *wish.login, p.ID)
+		if err != nil {
+			return err
+		}
+		if taken {
+			return refused("Ssh Username: %s is already taken", *wish.login)
+		}
+		if err := c.rename(ctx, ch.Tx, p, *wish.login); err != nil {
+			return err
+		}
+	}
+	if wish.keys != nil {
+		for _, k := range *wish.keys {
+			taken, err := ch.KeyTaken(ctx, k, p.ID)
+			if err != nil {
+				return err
+			}
+			if taken { // it does not say whose: that would tell who uses which key
+				return refused("Ssh Public Key: is already in use")
+			}
+		}
+		p.Keys = *wish.keys
+	}
+	if wish.selfManagement != nil {
+		p.SelfManagement = *wish.selfManagement
+	}
+	return nil
+}
+
+// rename gives a profile a login name and, since the name is another account on
+// the instances, a uid that nobody ever had.
+func (c *ControlPlane) rename(ctx context.Context, tx *store.Tx, p *authz.Profile, login authz.Username) error {
+	uid, err := tx.AllocateUID(ctx, p.ID, login, c.cfg.MinUID, c.cfg.MaxUID)
+	if errors.Is(err, store.ErrUIDsUsedUp) {
+		return invalid("Ssh Username", err)
+	}
+	p.Username, p.UID = login, uid
+	return err
+}
+
+func profileDetail(p authz.Profile) map[string]string {
+	detail := map[string]string{
+		"user": p.ID.String(), "ssh_username": p.Username.String(), "uid": p.UID.String(),
+		"self_management": strconv.FormatBool(p.SelfManagement),
+	}
+	for i, k := range p.Keys {
+		detail[fmt.Sprintf("key_%d", i+1)] = k.Type() + " " + k.Fingerprint()
+	}
+	return detail
+}
+
+// DeleteUserProfile ends a user with everything he holds: his access to every
+// stack, his access keys, policies and the join tokens he made, all in one
+// transaction (requirement R118). Nobody can delete himself, so the last
+// administrator stays.
+func (c *ControlPlane) DeleteUserProfile(ctx context.Context, caller Caller, req DeleteUserProfileRequest) (Nothing, error) {
+	arn, err := parseARN(req.IamUserArn)
+	if err != nil {
+		return Nothing{}, err
+	}
+	const action = "opsworks:DeleteUserProfile"
+	return Nothing{}, c.write(ctx, caller, action, func(ch *change) error {
+		if err := c.authorise(ctx, ch.View, ch.who, action, authz.StackID{}); err != nil {
+			return err
+		}
+		if arn == ch.who.ARN {
+			return refused("Cannot delete self")
+		}
+		return deleteUser(ctx, ch, arn)
+	})
+}
+
+func deleteUser(ctx context.Context, ch *change, arn authz.ARN) error {
+	p, err := ch.UserByARN(ctx, arn)
+	if errors.Is(err, store.ErrNotFound) {
+		return noUser(arn)
+	}
+	if err != nil {
+		return err
+	}
+	permissions, err := ch.PermissionsOf(ctx, p.ID)
+	if err != nil {
+		return err
+	}
+	for _, perm := range permissions {
+		if err := ch.raiseIf(ctx, perm.Stack, ch.access(p, perm), nil); err != nil {
+			return err
+		}
+	}
+	ch.Record(arn.String(), profileDetail(p))
+	return ch.DeleteUser(ctx, p.ID)
+}
+
+// access is what authz.Resolve gives one user on the stack of a permission, as it
+// would stand in a bundle. A stack's access is the sum of its users', so a change
+// to one user can be judged by him alone.
+func (ch *change) access(u authz.Profile, p authz.Permission) []wire.User {
+	var users []wire.User
+	for _, g := range authz.Resolve(p.Stack, []authz.Profile{u}, []authz.Permission{p}, ch.Now()).Grants {
+		users = append(users, wire.UserOf(g))
+	}
+	return users
+}
+
+// raiseIf raises a stack's serial if its access changed.
+func (ch *change) raiseIf(ctx context.Context, stack authz.StackID, before, after []wire.User) error {
+	if reflect.DeepEqual(before, after) {
+		return nil
+	}
+	ch.raised = append(ch.raised, stack)
+	return ch.RaiseSerial(ctx, stack)
+}
+
+// DescribeUserProfiles lists the profiles named, or all, by ARN.
+func (c *ControlPlane) DescribeUserProfiles(ctx context.Context, caller Caller, req DescribeUserProfilesRequest) (DescribeUserProfilesResponse, error) {
+	arns, err := parseAll(req.IamUserArns, parseARN)
+	if err != nil {
+		return DescribeUserProfilesResponse{}, err
+	}
+	out := DescribeUserProfilesResponse{UserProfiles: []UserProfile{}}
+	err = c.read(ctx, caller, func(v store.View, who principal) error {
+		if err := c.authorise(ctx, v, who, "opsworks:DescribeUserProfiles", authz.StackID{}); err != nil {
+			return err
+		}
+		users, err := usersNamed(ctx, v, arns)
+		for _, u := range users {
+			out.UserProfiles = append(out.UserProfiles, showProfile(u))
+		}
+		return err
+	})
+	return out, err
+}
+
+func usersNamed(ctx context.Context, v store.View, arns []authz.ARN) ([]authz.Profile, error) {
+	if len(arns) == 0 {
+		return v.Users(ctx)
+	}
+	var users []authz.Profile
+	for _, arn := range arns {
+		u, err := v.UserByARN(ctx, arn)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, noUser(arn)
+		}
+		if err != nil {
+			return nil, err
+		}
+		users = append(users, u)
+	}
+	return users, nil
+}
+
+func showProfile(p authz.Profile) UserProfile {
+	out := UserProfile{
+		IamUserArn: p.ARN.String(), Name: p.ARN.Name(), SshUsername: p.Username.String(),
+		AllowSelfManagement: p.SelfManagement,
+	}
+	if len(p.Keys) > 0 {
+		out.SshPublicKey = p.Keys[0].String()
+	}
+	return out
+}
