@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 # The commit is the version where there is no tag, and a copy without git has none.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 # Nothing of this machine goes into a program, so that anybody can build the same.
-BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=$(if $(filter unknown,$(VERSION)),false,true) -ldflags "-s -w -X main.version=$(VERSION)"
 
 # What makes namespaces, users and mounts runs as root. Programs are built before
 # that, as the user, and a go command inside gets a build cache of its own, so
@@ -59,7 +59,7 @@ define REPORT
 /^ *--- PASS/ { passed++ }
 /^ *--- FAIL/ { failed++ }
 /^ *--- SKIP/ { skipped++; names = names "\n" $$0 }
-/^(ok|FAIL|\?|---) *\t/ || /^\t.*coverage:/ {
+/^(ok|FAIL|\?) *\t/ {
 	if ($$1 == "FAIL") { broken++; printf "%s", said }
 	if ($$1 != "?") { print; fflush() }
 	said = ""

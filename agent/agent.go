@@ -36,6 +36,8 @@ type Source interface {
 type Machine interface {
 	Observe(ctx context.Context, grants []authz.Grant, owned plan.Ledger) (plan.State, error)
 	Apply(ctx context.Context, s plan.Step) error
+	// Clean removes what a killed process left half done.
+	Clean() error
 }
 
 // Agent manages one machine.

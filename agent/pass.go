@@ -48,6 +48,9 @@ func (a *Agent) LockedPass(ctx context.Context) (report wire.Report, err error) 
 	if err != nil {
 		return report, err
 	}
+	if err := a.Machine.Clean(); err != nil {
+		a.Log.Warn("left-over files stay", "reason", err) // they are read by nobody
+	}
 	report = wire.Report{Epoch: a.bundle.Epoch, Serial: a.bundle.Serial, Facts: a.Facts,
 		Steps: []wire.Result{}, Refused: []wire.Result{}}
 	for round := range maxRounds {

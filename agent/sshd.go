@@ -46,7 +46,7 @@ func (a *Agent) changeSSHD(ctx context.Context, what func(plan.State, plan.Ledge
 	}
 	if last := firstError(results); last != nil {
 		// The drop-in is not in: a pass must not try again unasked.
-		owned.SSHD = wanted
+		owned.SSHD = wanted && owned.SSHD
 		return results, errors.Join(last, a.Cache.SaveLedger(owned))
 	}
 	return results, nil
@@ -68,6 +68,9 @@ func (a *Agent) Revert(ctx context.Context) (results []wire.Result, homes []stri
 		if home := a.Layout.Home(user); have.Homes[home].Real {
 			homes = append(homes, home)
 		}
+	}
+	if err := a.Machine.Clean(); err != nil {
+		return nil, homes, err
 	}
 	results, err = Apply(ctx, a.Machine, a.Cache, a.Log, p, &owned, nil)
 	if err != nil {

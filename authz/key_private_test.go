@@ -41,6 +41,7 @@ func keyPrivateCases() []keyCase {
 		cases = append(cases, keyCase{name: "k29-" + situation, text: text, want: authz.ErrKeyPrivate})
 	}
 	return append(cases,
+		keyCase{name: "k29-far-behind", text: strings.Repeat("A", authz.MaxKeyText) + frame("RSA PRIVATE KEY"), want: authz.ErrKeyTooLong},
 		keyCase{name: "k29-public-pem", text: "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", want: authz.ErrKeyLines},
 		keyCase{name: "k29-comment-of-two-words", text: "ssh-ed25519 " + keyA + " my private key", kept: "ssh-ed25519 " + keyA})
 }

@@ -76,6 +76,8 @@ func keyLineCases() []keyCase {
 		{name: "tab-between", text: "ssh-ed25519\t" + keyA, want: authz.ErrKeyControl},
 		{name: "delete", text: a + " \x7f", want: authz.ErrKeyControl},
 		{name: "vertical-tab", text: a + "\v", want: authz.ErrKeyControl},
+		{name: "last-control", text: a + " \x1f", want: authz.ErrKeyControl},
+		{name: "first-beyond-ascii", text: a + " \x80", want: authz.ErrKeyNonASCII},
 		{name: "k13-byte-order-mark", text: "\ufeff" + a, want: authz.ErrKeyNonASCII},
 		{name: "c1-control", text: a + " \u0085", want: authz.ErrKeyNonASCII},
 		{name: "line-separator", text: a + " \u2028ssh-ed25519 " + keyB, want: authz.ErrKeyNonASCII},
@@ -313,6 +315,9 @@ func ecdsaCases() []keyCase {
 			keyCase{name: "k27-junk-" + typ, text: typ + " " + junk(strings.Fields(text(curveName, good))[1], "junk"), want: authz.ErrKeyLength},
 		)
 	}
+	const sk = "sk-ecdsa-sha2-nistp256@openssh.com"
+	cases = append(cases, keyCase{name: "sk-ecdsa-application-with-nul", want: authz.ErrKeyApplication,
+		text: sk + " " + wireForm([]byte(sk), []byte("nistp256"), ecdsaPoint(elliptic.P256()), []byte("s\x00h:"))})
 	return append(cases, keyCase{name: "k27-curve-is-not-the-type", want: authz.ErrKeyBadPoint,
 		text: "ecdsa-sha2-nistp256 " + wireForm([]byte("ecdsa-sha2-nistp256"), []byte("nistp384"), ecdsaPoint(elliptic.P384()))})
 }

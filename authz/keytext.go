@@ -70,9 +70,10 @@ func keyWords(line string) (typ string, blob []byte, err error) {
 	return word[0], blob, nil
 }
 
-// decodeBlob reads padded base64 in the one form it can have.
+// decodeBlob reads padded base64 in the one form it can have, which is how it
+// would be printed.
 func decodeBlob(s string) ([]byte, error) {
-	blob, err := base64.StdEncoding.Strict().DecodeString(s)
+	blob, err := base64.StdEncoding.DecodeString(s)
 	if err != nil || base64.StdEncoding.EncodeToString(blob) != s {
 		return nil, ErrKeyNotCanonical
 	}

@@ -22,6 +22,7 @@ var givenBack = []string{"/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshad
 // TestStory is the main job, end to end: an administrator with nothing but the
 // stock AWS client grants and revokes, three machines in two stacks obey.
 func TestStory(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 8443, 1, "web1", "web2", "db1")
 	stackOf := map[string]string{"web1": "one", "web2": "one", "db1": "two"}
 	names := slices.Sorted(maps.Keys(stackOf))

@@ -35,13 +35,15 @@ log=$(mktemp)
 # A machine that only runs tests must not get a running sshd out of it: Debian
 # starts a service when its package is installed, unless this program, which
 # invoke-rc.d and systemd's maintainer scripts ask, answers 101. One that an
-# administrator put there is left alone.
+# administrator put there is left alone; one of ours was left by a run that was
+# killed.
 guard=/usr/sbin/policy-rc.d
+ours='# Put here by the needs of a test run, and taken away at its end.'
 trap 'rm -f "$log"' EXIT
 trap 'exit 130' INT TERM HUP
-if [ ! -e "$guard" ]; then
+if [ ! -e "$guard" ] || grep -qxF "$ours" "$guard"; then
 	trap 'rm -f "$log" "$guard"' EXIT
-	printf '#!/bin/sh\nexit 101\n' >"$guard"
+	printf '#!/bin/sh\n%s\nexit 101\n' "$ours" >"$guard"
 	chmod 755 "$guard"
 fi
 install() {

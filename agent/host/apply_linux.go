@@ -59,6 +59,26 @@ func (h *Host) apply(ctx context.Context, s plan.Step) error {
 	return fmt.Errorf("step %d: %w", s.Op, errors.ErrUnsupported)
 }
 
+// Clean removes what a process that was killed in the middle left in the folders
+// where we write. The caller holds the agent's lock.
+func (h *Host) Clean() error {
+	l := h.Layout
+	var errs []error
+	for _, folder := range []string{l.AgentDir, l.KeysDir, filepath.Dir(l.Sudoers), filepath.Dir(l.SSHD)} {
+		errs = append(errs, h.Files.Clean(folder))
+	}
+	for _, staged := range []string{stagedSudo, stagedSSHD} {
+		errs = append(errs, h.Files.Remove(filepath.Join(l.AgentDir, staged)))
+	}
+	return errors.Join(errs...)
+}
+
+// The whole policies with a candidate in its place, while they are checked.
+const (
+	stagedSudo = "sudoers.staged"
+	stagedSSHD = "sshd.staged"
+)
+
 // ignoreExit passes an exit code that says "already so": shadow's tools use 9
 // for a name in use and 6 for a name that does not exist.
 func (h *Host) ignoreExit(code int) func(string, error) error {
@@ -280,7 +300,7 @@ func (h *Host) checkSudoers(ctx context.Context, candidate string) error {
 			files = append(files, n)
 		}
 	}
-	staged := filepath.Join(h.Layout.AgentDir, "sudoers.staged")
+	staged := filepath.Join(h.Layout.AgentDir, stagedSudo)
 	text := stagedSudoers(string(main), folder, files, ours, candidate)
 	if _, err := h.Files.Replace(staged, []byte(text), safefile.Attr{Mode: 0o440}, nil); err != nil {
 		return err

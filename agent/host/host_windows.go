@@ -13,4 +13,7 @@ func (h *Host) Observe(context.Context, []authz.Grant, plan.Ledger) (plan.State,
 	return plan.State{}, errors.ErrUnsupported
 }
 
+// Clean is not there for Windows yet.
+func (h *Host) Clean() error { return errors.ErrUnsupported }
+
 func (h *Host) apply(context.Context, plan.Step) error { return errors.ErrUnsupported }

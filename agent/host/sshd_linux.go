@@ -91,7 +91,7 @@ func (h *Host) checkSSHD(ctx context.Context, candidate string) error {
 	if err != nil {
 		return fmt.Errorf("read sshd configuration: %w", err)
 	}
-	staged := filepath.Join(h.Layout.AgentDir, "sshd.staged")
+	staged := filepath.Join(h.Layout.AgentDir, stagedSSHD)
 	text := "Include " + candidate + "\n" + string(main)
 	if _, err := h.Files.Replace(staged, []byte(text), safefile.Attr{Mode: 0o600}, nil); err != nil {
 		return err

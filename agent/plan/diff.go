@@ -250,7 +250,7 @@ func (d *differ) prepare() {
 			d.step(Step{Op: OpMakeFolder, Path: f.path, Attr: f.attr})
 		}
 	}
-	if d.want.SSHD && !d.have.has(l.SSHD, SSHDFile(l), sshdAttr()) {
+	if d.want.SSHD && !(d.owned.SSHDLoaded && d.have.has(l.SSHD, SSHDFile(l), sshdAttr())) {
 		d.step(Step{Op: OpWriteSSHD, Path: l.SSHD, Attr: sshdAttr(), Why: d.changed(l.SSHD)})
 	}
 }
@@ -332,7 +332,7 @@ func users(rules []Rule) string {
 func Revert(have State, owned Ledger, l Layout) Plan {
 	d := differ{have: have, owned: owned, layout: l}
 	d.takeAway()
-	if _, found := have.Files[l.SSHD]; found && owned.SSHD {
+	if owned.SSHD {
 		d.step(Step{Op: OpRemoveSSHD, Path: l.SSHD})
 	}
 	for _, a := range d.leavers() {
@@ -363,7 +363,7 @@ func PrepareSSHD(have State, owned Ledger, l Layout) Plan {
 // RemoveSSHD returns what takes our sshd drop-in out.
 func RemoveSSHD(have State, owned Ledger, l Layout) Plan {
 	d := differ{have: have, owned: owned, layout: l}
-	if _, found := have.Files[l.SSHD]; found && owned.SSHD {
+	if owned.SSHD {
 		d.step(Step{Op: OpRemoveSSHD, Path: l.SSHD})
 	}
 	return d.plan

@@ -12,6 +12,9 @@ type Ledger struct {
 	Folders  bool                     `json:"folders"`
 	Sudoers  bool                     `json:"sudoers"`
 	SSHD     bool                     `json:"sshd"` // the drop-in is wanted
+	// SSHDLoaded says that sshd is known to use the drop-in. It is false from
+	// before the file changes until sshd was reloaded and asked.
+	SSHDLoaded bool `json:"sshd_loaded"`
 }
 
 // Owned is one account of ours.
@@ -52,7 +55,7 @@ func (l *Ledger) Intend(steps []Step, users map[authz.Username]authz.UserID) {
 		case OpGiveSudo:
 			l.Sudoers = true
 		case OpWriteSSHD:
-			l.SSHD = true
+			l.SSHD, l.SSHDLoaded = true, false
 		}
 	}
 }
@@ -70,8 +73,10 @@ func (l *Ledger) Done(s Step) {
 		delete(l.Groups, s.Group)
 	case OpDeleteHookUser:
 		l.HookUser = false
+	case OpWriteSSHD:
+		l.SSHDLoaded = true
 	case OpRemoveSSHD:
-		l.SSHD = false
+		l.SSHD, l.SSHDLoaded = false, false
 	}
 }
 

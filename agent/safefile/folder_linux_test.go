@@ -154,6 +154,10 @@ func TestWriter_Mkdir(t *testing.T) {
 	}
 	wantTree(t, dir, "drwx------ folder USER\n-rw------- folder/file USER 1 \"\"\n")
 
+	must(t, os.RemoveAll(path))
+	if got := mkdir(0o700); got != "mkdir syncdir" {
+		t.Errorf("a new folder, right as made, took the steps %q", got)
+	}
 	if err := w.Mkdir(filepath.Join(dir, "none/folder"), own(0o700)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("two levels = %v, want %v", err, fs.ErrNotExist)
 	}

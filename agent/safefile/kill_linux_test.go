@@ -22,6 +22,8 @@ func TestMain(m *testing.M) {
 		os.Exit(killedChild(dir, child))
 	case child == "replace":
 		os.Exit(replacingChild(dir))
+	case child == "traced":
+		os.Exit(tracedChild(dir))
 	case child == "attack":
 		os.Exit(attackingChild(dir))
 	}

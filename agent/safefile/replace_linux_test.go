@@ -109,10 +109,18 @@ func TestWriter_Replace_check(t *testing.T) {
 	}{
 		{"refused", func(*testing.T, string) error { return refusal }, refusal},
 		{"edited", func(t *testing.T, temp string) error { put(t, temp, "other"); return nil }, safefile.ErrChanged},
+		{"edited-in-size", func(t *testing.T, temp string) error {
+			put(t, temp, "NEW")
+			return os.Chtimes(temp, time.Time{}, time.Now().Add(time.Hour))
+		}, safefile.ErrChanged},
 		{"mode-changed", func(t *testing.T, temp string) error { return os.Chmod(temp, 0o666) }, safefile.ErrChanged},
 		{"linked", func(t *testing.T, temp string) error { return os.Link(temp, temp+".also") }, safefile.ErrChanged},
 		{"swapped", func(t *testing.T, temp string) error {
-			put(t, temp+".other", "other")
+			// Only the inode tells it from ours.
+			info, err := os.Stat(temp)
+			must(t, err)
+			put(t, temp+".other", "NEW")
+			must(t, os.Chtimes(temp+".other", info.ModTime(), info.ModTime()))
 			return os.Rename(temp+".other", temp)
 		}, safefile.ErrChanged},
 		{"removed", func(t *testing.T, temp string) error { return os.Remove(temp) }, fs.ErrNotExist},
@@ -165,6 +173,43 @@ func TestWriter_Replace_panic(t *testing.T) {
 		t.Error("the panic was swallowed")
 	}()
 	wantTree(t, dir, "")
+}
+
+// TestWriter_Replace_read_back holds T-F14 for the moment after the rename
+// (requirement R40): what somebody else made of the file at once is reported,
+// and changed is true, because the name no longer stands for the old file.
+func TestWriter_Replace_read_back(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		meddle func(t *testing.T, path string) error
+		want   error
+	}{
+		"content": {func(t *testing.T, path string) error { put(t, path, "NEW"); return nil }, safefile.ErrChanged},
+		"mode":    {func(_ *testing.T, path string) error { return os.Chmod(path, 0o644) }, safefile.ErrChanged},
+		"swapped": {func(t *testing.T, path string) error {
+			put(t, path+".other", "new")
+			return os.Rename(path+".other", path)
+		}, safefile.ErrChanged},
+		"link": {func(_ *testing.T, path string) error {
+			return errors.Join(os.Remove(path), os.Symlink("/etc/passwd", path))
+		}, safefile.ErrNotRegular},
+		"removed": {func(_ *testing.T, path string) error { return os.Remove(path) }, fs.ErrNotExist},
+	}
+	for situation, test := range tests {
+		t.Run(situation, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(newDir(t), "file")
+			w := safefile.Writer{Point: func(step string) {
+				if step == "rename" {
+					must(t, test.meddle(t, path))
+				}
+			}}
+			changed, err := w.Replace(path, []byte("new"), own(0o600), nil)
+			if !changed || !errors.Is(err, test.want) {
+				t.Errorf("Replace = %v, %v; want true, %v", changed, err, test.want)
+			}
+		})
+	}
 }
 
 // TestTarget holds T-F1 and T-F2 for everything that may stand under the name:
@@ -293,6 +338,13 @@ func TestError(t *testing.T) {
 	_, err := w.Replace(filepath.Join(dir, "file"), nil, own(0o600), nil)
 	if want := "replace " + dir + "/file: not a regular file"; err == nil || err.Error() != want {
 		t.Errorf("got %q, want %q", err, want)
+	}
+	for link, target := range map[string]string{"one": "gone/x", "two": dir + "/gone"} {
+		must(t, os.Symlink(target, filepath.Join(dir, link)))
+		err := w.Mkdir(filepath.Join(dir, link, "folder"), own(0o700))
+		if want := "open " + dir + "/gone: no such file or directory"; err == nil || err.Error() != want {
+			t.Errorf("got %q, want %q", err, want)
+		}
 	}
 	must(t, os.Chmod(dir, 0o777))
 	_, err = w.Replace(filepath.Join(dir, "file"), nil, own(0o600), nil)

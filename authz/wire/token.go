@@ -64,10 +64,10 @@ func decode32(into []byte, s string) bool {
 	return err == nil && len(raw) == 32 && copy(into, raw) == 32
 }
 
-// decodeExactly reads base64 in the one form it can have. Strict mode alone still
-// skips line breaks.
+// decodeExactly reads base64 in the one form it can have, which is how it would
+// be printed: decoding alone skips line breaks and stray bits.
 func decodeExactly(enc *base64.Encoding, s string) ([]byte, error) {
-	raw, err := enc.Strict().DecodeString(s)
+	raw, err := enc.DecodeString(s)
 	if err == nil && enc.EncodeToString(raw) != s {
 		return nil, base64.CorruptInputError(0)
 	}

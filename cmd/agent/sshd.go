@@ -86,7 +86,8 @@ func (p program) giveBack(cmd *cobra.Command, yes bool) error {
 	case errors.Is(err, safefile.ErrLocked):
 		return cli.Hint(errors.New("the service runs and would make everything again"), "systemctl disable --now latchkey-agent")
 	case errors.Is(err, fs.ErrNotExist):
-		return errors.New("there is nothing to give back: this machine was never enrolled")
+		// A revert that was cut short at its very end may have left an empty folder.
+		return errors.Join(errors.New("there is nothing to give back"), dir.Forget())
 	case err != nil:
 		return err
 	}

@@ -13,10 +13,6 @@ import (
 	"latchkey/cmd/internal/cli"
 )
 
-// defaultDataDir is where a server's data is unless said, and where the client
-// side looks when it is told nothing.
-const defaultDataDir = "/var/lib/latchkey-server"
-
 // endpointFile is written by serve into its data directory at every start, so
 // that the command line on the same machine finds it.
 const endpointFile = "endpoint.json"
@@ -51,7 +47,11 @@ func connectionFlags(cmd *cobra.Command) *connection {
 // resolve fills what was not said: from the data directory, then the defaults.
 func (c connection) resolve() (connection, error) {
 	local, err := readEndpoint(c.dataDir)
-	if err != nil {
+	if errors.Is(err, fs.ErrPermission) && c.server == "" {
+		return c, cli.Usage("run this as the user who runs the server, or give --server, --credentials and --ca",
+			"no server is named, and %s is not for this user to read", c.dataDir)
+	}
+	if err != nil && !errors.Is(err, fs.ErrPermission) {
 		return c, err
 	}
 	c.server = first(c.server, local.URL)
@@ -69,12 +69,11 @@ func (c connection) resolve() (connection, error) {
 	return c, nil
 }
 
-// readEndpoint reads what serve left; a directory that is not there, or not for
-// us to enter, says nothing.
+// readEndpoint reads what serve left; a directory that is not there says nothing.
 func readEndpoint(dir string) (endpoint, error) {
 	var e endpoint
 	text, err := os.ReadFile(filepath.Join(dir, endpointFile))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return e, nil
 	}
 	if err != nil {

@@ -9,7 +9,11 @@ import (
 )
 
 func newInstance() *cobra.Command {
-	cmd := &cobra.Command{Use: "instance", Short: "Instances: machines that run the agent"}
+	cmd := &cobra.Command{
+		Use:     "instance",
+		Short:   "Instances: machines that run the agent",
+		Example: "  latchkey instance list --stack web",
+	}
 	conn := connectionFlags(cmd)
 	return cli.Group(cmd, instanceList(conn), instanceDeregister(conn))
 }

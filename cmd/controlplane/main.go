@@ -23,6 +23,8 @@ func newCommand() *cobra.Command {
 Start the server with "latchkey serve". The other commands talk to it: on its own
 machine they find it by its data directory, elsewhere with --server, --credentials
 and --ca.`,
+		Example: `  latchkey serve --data-dir /var/lib/latchkey-server
+  latchkey stack create web`,
 	},
 		newServe(), newToken(), newCall(), newUser(), newStack(), newPermission(), newInstance(), newVersion())
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"latchkey/authz"
 	"latchkey/cmd/internal/cli"
@@ -9,14 +10,23 @@ import (
 )
 
 func newPermission() *cobra.Command {
-	cmd := &cobra.Command{Use: "permission", Short: "Permissions: what a user may do on a stack"}
+	cmd := &cobra.Command{
+		Use:     "permission",
+		Short:   "Permissions: what a user may do on a stack",
+		Example: "  latchkey permission set --user alice --stack web --ssh",
+	}
 	conn := connectionFlags(cmd)
 	return cli.Group(cmd, permissionSet(conn), permissionList(conn))
 }
 
+// permissionFlags are the parts of a permission that set sets.
+type permissionFlags struct {
+	user, stack, level string
+	ssh, sudo          bool
+}
+
 func permissionSet(conn *connection) *cobra.Command {
-	var user, stack, level string
-	var ssh, sudo bool
+	var p permissionFlags
 	cmd := &cobra.Command{
 		Use:   "set --user USER --stack STACK",
 		Short: "Set a user's level, SSH and sudo on a stack; what is left out stays",
@@ -26,42 +36,50 @@ func permissionSet(conn *connection) *cobra.Command {
 		Args: cli.Args(),
 	}
 	f := cmd.Flags()
-	f.StringVar(&user, "user", "", "the `USER`: a name or an ARN")
-	f.StringVar(&stack, "stack", "", "the `STACK`: a name or an id")
-	f.StringVar(&level, "level", "", "deny, iam_only, show, deploy or manage")
-	f.BoolVar(&ssh, "ssh", false, "may log in to the stack's instances")
-	f.BoolVar(&sudo, "sudo", false, "may become root, or an administrator, there")
+	f.StringVar(&p.user, "user", "", "the `USER`: a name or an ARN")
+	f.StringVar(&p.stack, "stack", "", "the `STACK`: a name or an id")
+	f.StringVar(&p.level, "level", "", "deny, iam_only, show, deploy or manage")
+	f.BoolVar(&p.ssh, "ssh", false, "may log in to the stack's instances")
+	f.BoolVar(&p.sudo, "sudo", false, "may become root, or an administrator, there")
 	cli.Require(cmd, "user", "stack")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		req := controlplane.SetPermissionRequest{}
-		if f.Changed("level") {
-			if _, err := authz.ParseLevel(level); err != nil {
-				return cli.Usage("", "--level: %q is none of deny, iam_only, show, deploy, manage", level)
-			}
-			req.Level = &level
-		}
-		if f.Changed("ssh") {
-			req.AllowSsh = &ssh
-		}
-		if f.Changed("sudo") {
-			req.AllowSudo = &sudo
-		}
-		if req.Level == nil && req.AllowSsh == nil && req.AllowSudo == nil {
-			return cli.Usage("give --level, --ssh or --sudo", "nothing is to be set")
+		req, err := p.request(f)
+		if err != nil {
+			return err
 		}
 		c, err := conn.dial()
 		if err != nil {
 			return err
 		}
-		if req.IamUserArn, err = c.userARN(user); err != nil {
+		if req.IamUserArn, err = c.userARN(p.user); err != nil {
 			return err
 		}
-		if req.StackId, err = c.stackID(cmd.Context(), stack); err != nil {
+		if req.StackId, err = c.stackID(cmd.Context(), p.stack); err != nil {
 			return err
 		}
 		return c.call(cmd.Context(), "SetPermission", req, nil)
 	}
 	return cmd
+}
+
+// request holds what was given, without the user and the stack.
+func (p *permissionFlags) request(f *pflag.FlagSet) (req controlplane.SetPermissionRequest, err error) {
+	if f.Changed("level") {
+		if _, err := authz.ParseLevel(p.level); err != nil {
+			return req, cli.Usage("", "--level: %q is none of deny, iam_only, show, deploy, manage", p.level)
+		}
+		req.Level = &p.level
+	}
+	if f.Changed("ssh") {
+		req.AllowSsh = &p.ssh
+	}
+	if f.Changed("sudo") {
+		req.AllowSudo = &p.sudo
+	}
+	if req.Level == nil && req.AllowSsh == nil && req.AllowSudo == nil {
+		return req, cli.Usage("give --level, --ssh or --sudo", "nothing is to be set")
+	}
+	return req, nil
 }
 
 func permissionList(conn *connection) *cobra.Command {

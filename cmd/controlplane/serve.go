@@ -92,7 +92,7 @@ func serve(ctx context.Context, cfg config, out, logs io.Writer) (err error) {
 	if err := writeEndpoint(cfg.DataDir, at); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "serving on %s\n", listener.Addr())
+	fmt.Fprintf(out, "serving on %s, listening on %s\n", at.URL, listener.Addr())
 	if data.firstRun {
 		fmt.Fprintf(out, "try:\n%s\n", tryThis(data.dir, at))
 	}

@@ -10,7 +10,11 @@ import (
 )
 
 func newStack() *cobra.Command {
-	cmd := &cobra.Command{Use: "stack", Short: "Stacks: sets of instances that share permissions"}
+	cmd := &cobra.Command{
+		Use:     "stack",
+		Short:   "Stacks: sets of instances that share permissions",
+		Example: "  latchkey stack create web",
+	}
 	conn := connectionFlags(cmd)
 	return cli.Group(cmd, stackCreate(conn), stackList(conn), stackDelete(conn))
 }

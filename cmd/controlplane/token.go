@@ -11,7 +11,11 @@ import (
 )
 
 func newToken() *cobra.Command {
-	cmd := &cobra.Command{Use: "token", Short: "Join tokens: each lets one machine join a stack, once"}
+	cmd := &cobra.Command{
+		Use:     "token",
+		Short:   "Join tokens: each lets one machine join a stack, once",
+		Example: "  latchkey token create --stack web",
+	}
 	conn := connectionFlags(cmd)
 	return cli.Group(cmd, tokenCreate(conn))
 }

@@ -22,6 +22,8 @@ func newUser() *cobra.Command {
 		Use:   "user",
 		Short: "Users: their profiles and SSH keys",
 		Long:  "Users. USER is an ARN, or a plain name for arn:aws:iam::ACCOUNT:user/NAME.",
+		Example: `  latchkey user create alice --key-file alice.pub
+  latchkey user list arn:aws:sts::123456789012:federated-user/bob`,
 	}
 	conn := connectionFlags(cmd)
 	return cli.Group(cmd, userCreate(conn), userUpdate(conn), userDelete(conn), userList(conn))

@@ -55,8 +55,7 @@ func NewServer(h http.Handler, config *tls.Config, ready func(context.Context) e
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-		// What a peer does wrong below HTTP is of interest only when looking for it.
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(quieter{log.Handler()}, slog.LevelWarn),
 	}
 }
 
@@ -93,4 +92,20 @@ func survive(next http.Handler, log *slog.Logger) http.Handler {
 		}()
 		next.ServeHTTP(w, r)
 	})
+}
+
+// quieter turns what net/http says of strangers' handshakes into debug lines:
+// every scanner makes some. What it says of itself, such as that it cannot accept
+// connections, stays a warning.
+type quieter struct{ slog.Handler }
+
+// Handle logs one line of net/http.
+func (q quieter) Handle(ctx context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, "http: TLS handshake error") {
+		r.Level = slog.LevelDebug
+		if !q.Enabled(ctx, r.Level) {
+			return nil
+		}
+	}
+	return q.Handler.Handle(ctx, r)
 }

@@ -213,3 +213,19 @@ func TestReplay(t *testing.T) {
 		t.Errorf("stacks: %s", all)
 	}
 }
+
+// TestQuietLog: a scanner's handshake is no warning, trouble of our own is one.
+func TestQuietLog(t *testing.T) {
+	for _, level := range []slog.Level{slog.LevelInfo, slog.LevelDebug} {
+		var b lockedBuffer
+		srv := NewServer(http.NotFoundHandler(), &tls.Config{}, nil, slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: level})))
+		srv.ErrorLog.Print("http: TLS handshake error from 192.0.2.1:1: EOF")
+		srv.ErrorLog.Print("http: Accept error: too many open files; retrying")
+		if got := strings.Contains(b.String(), "level=DEBUG msg=\"http: TLS handshake error"); got != (level == slog.LevelDebug) {
+			t.Errorf("at %s: %s", level, b.String())
+		}
+		if !strings.Contains(b.String(), "level=WARN msg=\"http: Accept error") {
+			t.Errorf("at %s: %s", level, b.String())
+		}
+	}
+}

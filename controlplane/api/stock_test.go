@@ -56,6 +56,7 @@ func (s *server) opsworks(t *testing.T, args ...string) (out, errs string) {
 
 // TestStockCommandLine is the AWS command line, unmodified, through a user's life.
 func TestStockCommandLine(t *testing.T) {
+	t.Parallel()
 	need(t, awsProgram, "--version")
 	s := newTestServer(t)
 	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAII9wK85aDQCFcuZAWPE9sdc+VCp6TUiu8hyF/ekec7E/ alice@laptop"
@@ -142,6 +143,7 @@ print('done')
 `
 
 func TestStockLibrary(t *testing.T) {
+	t.Parallel()
 	need(t, pythonProgram, "-c", "import boto3")
 	s := newTestServer(t)
 	cmd := exec.CommandContext(t.Context(), pythonProgram, "-c", boto, s.url)

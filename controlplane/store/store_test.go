@@ -280,15 +280,17 @@ func TestOpen(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		content := must(os.ReadFile(path))
-		for i := 4096; i < len(content); i += 4096 { // the head of every page but the first
-			copy(content[i:], strings.Repeat("\xff", 64))
-		}
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := store.Open(t.Context(), path); !errors.Is(err, store.ErrCorrupt) {
-			t.Errorf("got %v", err)
+		const page = 4096
+		sound := must(os.ReadFile(path))
+		for at := page; at < len(sound); at += page { // in the first page is the file's own header
+			damaged := append([]byte{}, sound...)
+			copy(damaged[at:], strings.Repeat("\xff", 8)) // the page's kind and its free space
+			if err := os.WriteFile(path, damaged, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := store.Open(t.Context(), path); !errors.Is(err, store.ErrCorrupt) {
+				t.Errorf("page %d of %d: got %v", at/page+1, len(sound)/page, err)
+			}
 		}
 	})
 	t.Run("no-folder", func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -200,19 +201,21 @@ func (m *Machine) awaitBanner(ctx context.Context) error {
 		defer conn.Close()
 		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 		hello := make([]byte, 4)
-		if _, err := conn.Read(hello); err != nil || string(hello) != "SSH-" {
-			return fmt.Errorf("%s answers %q: %w", m.addr, hello, err)
+		if n, err := io.ReadFull(conn, hello); err != nil || string(hello) != "SSH-" {
+			return fmt.Errorf("%s answers %q (%v)", m.addr, hello[:n], err)
 		}
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("sshd does not answer: %w (%w)", err, context.Cause(ctx))
+		return fmt.Errorf("sshd does not answer: %v (%w)", err, context.Cause(ctx))
 	}
 	return nil
 }
 
 func (m *Machine) reboot(ctx context.Context) error {
-	if err := m.halt(ctx, m.kind == booted); err != nil {
+	limit, cancel := context.WithTimeoutCause(ctx, bootLimit, fmt.Errorf("not down within %v", bootLimit))
+	defer cancel()
+	if err := m.halt(limit, m.kind == booted); err != nil {
 		return err
 	}
 	if err := m.start(ctx); err != nil {

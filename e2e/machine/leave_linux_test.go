@@ -23,16 +23,15 @@ import (
 //
 //	waits   boot a machine, say so, wait to be killed
 //	panics  boot a machine, say so, panic
-//	asks    print what CanBoot says
+//	asks    print what CanBoot says, and what Chroot says, if anything
 const victimEnv = "E2E_VICTIM"
 
 func victim(what string) int {
 	ctx := context.Background()
 	if what == "asks" {
-		if err := machine.CanBoot(ctx); err != nil {
+		fmt.Println(machine.CanBoot(ctx))
+		if _, err := machine.Chroot(ctx, machine.Options{Name: "asked"}); err != nil {
 			fmt.Println(err)
-		} else {
-			fmt.Println("yes")
 		}
 		return 0
 	}

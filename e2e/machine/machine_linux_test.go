@@ -2,11 +2,9 @@ package machine_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -151,55 +149,6 @@ func TestOptions(t *testing.T) {
 			t.Errorf("got %v\nwant %s…", err, want)
 		}
 	}
-}
-
-// TestCanBoot asks in a process of its own for each thing that may be missing.
-func TestCanBoot(t *testing.T) {
-	need(t)
-	self, err := os.Open(os.Args[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer self.Close()
-	const this = "/proc/self/fd/3" // its folder is closed to other users
-	for name, c := range map[string]struct {
-		argv []string
-		path string
-		want string
-	}{
-		"can":           {[]string{this}, os.Getenv("PATH"), "yes\n"},
-		"not-root":      {[]string{"setpriv", "--reuid=65534", this}, os.Getenv("PATH"), machine.ErrNotRoot.Error() + "\n"},
-		"no-namespaces": {[]string{"setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", this}, os.Getenv("PATH"), "namespaces are refused here: fork/exec "},
-		"no-nspawn":     {[]string{this}, tools(t, "ip", "nsenter", "ssh", "ssh-keygen"), "systemd-nspawn: not installed (package systemd-container)\n"},
-		"no-ip":         {[]string{this}, tools(t, "nsenter", "ssh", "ssh-keygen"), "namespaces are refused here: ip: not installed (package iproute2)\n"},
-		"no-ssh":        {[]string{this}, tools(t, "ip"), "ssh: not installed (package openssh-client)\n"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), c.argv[0], c.argv[1:]...)
-			cmd.ExtraFiles = []*os.File{self}
-			cmd.Env = append(os.Environ(), victimEnv+"=asks", "PATH="+c.path)
-			out, err := cmd.CombinedOutput()
-			if err != nil || !strings.HasPrefix(string(out), c.want) {
-				t.Errorf("got %v: %s\nwant %s", err, out, c.want)
-			}
-		})
-	}
-}
-
-// tools returns a folder with nothing but links to the tools named.
-func tools(t *testing.T, names ...string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for _, name := range names {
-		path, err := exec.LookPath(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
 }
 
 func testReach(t *testing.T, m *machine.Machine) {
@@ -415,71 +364,6 @@ func testReboot(t *testing.T, m *machine.Machine) {
 	}
 	if got := mustSSH(t, m, "dora", keyfile, "id", "-un"); got.Stdout != "dora\n" {
 		t.Errorf("got %+v", got)
-	}
-}
-
-func TestChroot(t *testing.T) {
-	m := mustBoot(t, machine.Chroot, machine.Options{Name: "cell", Tree: need(t), Index: 40})
-	if m.Booted() {
-		t.Error("says it is booted")
-	}
-	if got := mustRun(t, m, "hostname"); got != "cell" {
-		t.Errorf("host name %q", got)
-	}
-	t.Run("reaches-this-side", func(t *testing.T) { testReach(t, m) })
-	t.Run("command-fails", func(t *testing.T) { testCommandFails(t, m) })
-	t.Run("command-ends-with-its-context", func(t *testing.T) { testCommandEnds(t, m) })
-	t.Run("copies-files", func(t *testing.T) { testCopy(t, m) })
-	t.Run("logs-in", func(t *testing.T) { testLogin(t, m) })
-	t.Run("reboots", func(t *testing.T) { testReboot(t, m) })
-	t.Run("snapshot-sees-changes", func(t *testing.T) { testSnapshot(t, m) })
-}
-
-// insideEnv tells a test that it runs in the surroundings it made for itself.
-const insideEnv = "E2E_INSIDE"
-
-// TestChroot_WithoutNamespaces runs itself once more in a process that, like root
-// in a common container, may neither mount nor make namespaces.
-func TestChroot_WithoutNamespaces(t *testing.T) {
-	if os.Getenv(insideEnv) != "" {
-		testPlain(t)
-		return
-	}
-	need(t)
-	temp := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin",
-		os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=5m")
-	cmd.Env = append(os.Environ(), insideEnv+"=1", "TMPDIR="+temp)
-	before := traces(t, temp)
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()+"/logs-in") {
-		t.Errorf("%v:\n%s", err, out)
-	}
-	mustLeaveNothing(t, temp, before)
-}
-
-func testPlain(t *testing.T) {
-	if err := machine.CanBoot(t.Context()); !errors.Is(err, machine.ErrNoNamespaces) {
-		t.Errorf("got %v", err)
-	}
-	tree, err := machine.Tree(t.Context(), "bookworm", "", progress(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := mustBoot(t, machine.Chroot, machine.Options{Name: "bare", Tree: tree, Index: 41})
-	if !m.Addr().Addr().IsLoopback() {
-		t.Errorf("address %s", m.Addr())
-	}
-	t.Run("reaches-this-side", func(t *testing.T) { testReach(t, m) })
-	t.Run("command-fails", func(t *testing.T) { testCommandFails(t, m) })
-	t.Run("command-ends-with-its-context", func(t *testing.T) { testCommandEnds(t, m) })
-	t.Run("copies-files", func(t *testing.T) { testCopy(t, m) })
-	t.Run("logs-in", func(t *testing.T) { testLogin(t, m) })
-	t.Run("reboots", func(t *testing.T) { testReboot(t, m) })
-	t.Run("snapshot-sees-changes", func(t *testing.T) { testSnapshot(t, m) })
-	// What is left running in the root must not hold it.
-	if err := m.Command(t.Context(), "sleep", "65432").Start(); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -12,7 +12,7 @@ package machine
 // outside. When main ends, or any of the processes is killed, everything inside
 // is killed with it, and a process that stands apart removes what namespaces do
 // not: control groups and the run's own folder. Interrupt, terminate, hang-up and
-// quit are passed on to main, once.
+// quit are passed on to main, once; main cannot read from the terminal.
 //
 // Without root main runs in place, and CanBoot says so. Where namespaces are
 // refused to root, main also runs in place, but what Chroot starts still ends

@@ -157,10 +157,15 @@ func ownNamespaces() *syscall.SysProcAttr {
 	}
 }
 
-// catchSignals catches what is to be passed on to main.
+// catchSignals catches what is to be passed on to main, less what somebody
+// (nohup, a shell's &) wants ignored: main inherits that.
 func catchSignals() chan os.Signal {
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
 	return signals
 }
 

@@ -15,6 +15,7 @@ func Group(cmd *cobra.Command, sub ...*cobra.Command) *cobra.Command {
 	cmd.AddCommand(sub...)
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.DisableFlagsInUseLine = true
+	cmd.SuggestionsMinimumDistance = 2 // edits between a mistyped name and the one meant
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return noSuchCommand(cmd, args) }
 	if cmd.Annotations == nil {
 		cmd.Annotations = map[string]string{}

@@ -1,0 +1,5 @@
+package main
+
+import "errors"
+
+func (d *demo) lockAlive() error { return errors.ErrUnsupported }
