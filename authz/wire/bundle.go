@@ -190,7 +190,7 @@ func (b Bundle) Access() (authz.Access, []Rejected) {
 		if err == nil && (seen[g.Username] || seen[g.UID] || seen[g.User]) {
 			err = ErrTwice
 		}
-		if g.Username.String() != "" && err == nil {
+		if err == nil {
 			seen[g.Username], seen[g.UID], seen[g.User] = true, true, true
 			access.Grants = append(access.Grants, g)
 		}
@@ -198,6 +198,9 @@ func (b Bundle) Access() (authz.Access, []Rejected) {
 			rejected = append(rejected, Rejected{Name: u.Name, Reason: err})
 		}
 	}
+	slices.SortFunc(access.Grants, func(a, b authz.Grant) int {
+		return strings.Compare(a.Username.String(), b.Username.String())
+	})
 	return access, rejected
 }
 
