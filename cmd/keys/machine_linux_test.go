@@ -83,7 +83,7 @@ func TestMachine(t *testing.T) {
 		need(t, lookTool(tool) != "", tool+" (package openssh-server or openssh-client)")
 	}
 	program := filepath.Join(t.TempDir(), "latchkey-keys")
-	build := exec.Command("go", "build", "-o", program, ".")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", program, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

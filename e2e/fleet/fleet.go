@@ -32,7 +32,7 @@ func Build(ctx context.Context, dir string) (Programs, error) {
 	for program, source := range map[string]string{
 		"latchkey": "./cmd/controlplane", "latchkey-agent": "./cmd/agent", "latchkey-keys": "./cmd/keys",
 	} {
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, program), source)
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", filepath.Join(dir, program), source)
 		cmd.Dir = root
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -1,0 +1,93 @@
+// Command bench measures what the project promises and prints one table: for
+// each figure its target, a floor measured in the same run, ours, their ratio,
+// and whether the target is met.
+//
+//	go run ./bench            all of it
+//	go run ./bench --json P1  one figure, for a program
+//
+// The ratios are what is promised. The times are one machine's.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+)
+
+// measure is one figure and how it comes about. run gives up when ctx ends.
+type measure struct {
+	id  string
+	run func(ctx context.Context) (Row, error)
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := run(ctx, os.Args[1:], measures(), os.Stdout, os.Stderr)
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errUsage):
+		os.Exit(2)
+	default:
+		os.Exit(1)
+	}
+}
+
+var errUsage = errors.New("usage")
+
+// run measures the figures named in args, or all, and prints them. A figure that
+// cannot be measured is told on stderr and does not keep the others back; the
+// error says that there was one. A target that is missed is not an error.
+func run(ctx context.Context, args []string, all []measure, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprintf(stderr, "usage: go run ./bench [--json] [ID ...]\n\nIDs: %s\n\nexample: go run ./bench P1 P2\n", ids(all))
+	}
+	asJSON := flags.Bool("json", false, "print JSON")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return errors.Join(errUsage, err)
+	}
+	for _, id := range flags.Args() {
+		if !slices.Contains(ids(all), id) {
+			fmt.Fprintf(stderr, "bench: no figure is called %q\nhint: there are %s\n", id, ids(all))
+			return errUsage
+		}
+	}
+	var rows []Row
+	var faults []error
+	for _, m := range all {
+		if flags.NArg() > 0 && !slices.Contains(flags.Args(), m.id) {
+			continue
+		}
+		fmt.Fprintf(stderr, "measuring %s\n", m.id)
+		row, err := m.run(ctx)
+		if err != nil {
+			fmt.Fprintf(stderr, "bench: %s: %v\n", m.id, err)
+			faults = append(faults, err)
+			continue
+		}
+		rows = append(rows, row)
+	}
+	write := writeTable
+	if *asJSON {
+		write = writeJSON
+	}
+	return errors.Join(append(faults, write(stdout, rows))...)
+}
+
+func ids(all []measure) []string {
+	var list []string
+	for _, m := range all {
+		list = append(list, m.id)
+	}
+	return list
+}

@@ -1,0 +1,9 @@
+package main
+
+// measures lists the figures in the order of the table.
+func measures() []measure {
+	return []measure{
+		{"P1", hookWarm},
+		{"P2", hookCold},
+	}
+}
