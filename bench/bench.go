@@ -28,7 +28,7 @@ type measure struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	err := run(ctx, os.Args[1:], measures(), os.Stdout, os.Stderr)
+	err := run(ctx, os.Args[1:], measures(), os.Stdout, os.Stderr, progressTo(os.Stderr))
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 	case errors.Is(err, errUsage):
@@ -38,12 +38,20 @@ func main() {
 	}
 }
 
+// progressTo returns f when a person looks at it, and else nothing that is seen.
+func progressTo(f *os.File) io.Writer {
+	if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+		return f
+	}
+	return io.Discard
+}
+
 var errUsage = errors.New("usage")
 
 // run measures the figures named in args, or all, and prints them. A figure that
 // cannot be measured is told on stderr and does not keep the others back; the
 // error says that there was one. A target that is missed is not an error.
-func run(ctx context.Context, args []string, all []measure, stdout, stderr io.Writer) error {
+func run(ctx context.Context, args []string, all []measure, stdout, stderr, progress io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
@@ -68,7 +76,7 @@ func run(ctx context.Context, args []string, all []measure, stdout, stderr io.Wr
 		if flags.NArg() > 0 && !slices.Contains(flags.Args(), m.id) {
 			continue
 		}
-		fmt.Fprintf(stderr, "measuring %s\n", m.id)
+		fmt.Fprintf(progress, "measuring %s\n", m.id)
 		row, err := m.run(ctx)
 		if err != nil {
 			fmt.Fprintf(stderr, "bench: %s: %v\n", m.id, err)

@@ -44,13 +44,17 @@ func hookWarm(ctx context.Context) (Row, error) {
 func hookCold(ctx context.Context) (Row, error) {
 	floor, ours, err := timeHook(ctx, "cold", coldRounds)
 	return Row{
-		ID: "P2", What: "login hook, program out of the page cache", Target: Target{Ratio: 2.5, P99: 4 * time.Millisecond},
-		Floor: "the same, cold", FloorTimes: floor, Times: ours,
+		ID: "P2", What: "login hook, program out of the page cache",
+		Target: Target{Ratio: 2.5, P99: 4 * time.Millisecond, AtFloor: 600 * time.Microsecond},
+		Floor:  "the same, cold", FloorTimes: floor, Times: ours,
 	}, err
 }
 
-// question is what sshd asks: one of the three keys of alice's file.
-var question = [4]string{"alice", "20001", "ssh-ed25519", benchKey('B')}
+// account is whose key file is read.
+const account = "alice"
+
+// question is what sshd asks: one of the three keys of the file.
+func question() []string { return []string{account, "20001", "ssh-ed25519", benchKey('B')} }
 
 // benchKey is the base64 of an Ed25519 key in form; what it opens does not
 // matter to a hook.
@@ -73,7 +77,7 @@ func timeHook(ctx context.Context, mode string, rounds int) (floor, ours Times, 
 		return nil, nil, err
 	}
 	args := []string{dir, filepath.Dir(plan.Linux().StateDir), strconv.Itoa(rounds), mode, dir + "/floor", dir + "/latchkey-keys"}
-	cmd := exec.CommandContext(ctx, dir+"/launch", append(args, question[:]...)...)
+	cmd := exec.CommandContext(ctx, dir+"/launch", append(args, question()...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -87,7 +91,7 @@ func timeHook(ctx context.Context, mode string, rounds int) (floor, ours Times, 
 // putKeys makes, below dir, what the machine has below its /var/lib: the key
 // folder with a file of three keys.
 func putKeys(dir string) error {
-	user, err := name.ParseUsername(question[0])
+	user, err := name.ParseUsername(account)
 	if err != nil {
 		return err
 	}
@@ -131,7 +135,7 @@ func build(ctx context.Context, dir string) error {
 	}
 	for _, args := range [][]string{
 		{"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", dir + "/latchkey-keys", "latchkey/cmd/keys"},
-		{"gcc", "-O2", "-static", "-DKEY_FILE=\"" + plan.Linux().KeysDir + "/" + question[0] + "\"", "-o", dir + "/floor", dir + "/floor.c"},
+		{"gcc", "-O2", "-static", "-DKEY_FILE=\"" + plan.Linux().KeysDir + "/" + account + "\"", "-o", dir + "/floor", dir + "/floor.c"},
 		{"gcc", "-O2", "-o", dir + "/launch", dir + "/launch.c"},
 	} {
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)

@@ -26,6 +26,9 @@ type Row struct {
 type Target struct {
 	Ratio float64       // highest ratio of our median to the floor's
 	P99   time.Duration // highest 99th percentile of ours
+	// AtFloor is the floor's median that P99 was set for. On a slower machine
+	// P99 grows in proportion; on a faster one it stays.
+	AtFloor time.Duration
 }
 
 // String prints the target as the table does.
@@ -37,7 +40,19 @@ func (t Target) String() string {
 	if t.P99 != 0 {
 		parts = append(parts, "p99 ≤ "+t.P99.String())
 	}
-	return strings.Join(parts, ", ")
+	text := strings.Join(parts, ", ")
+	if t.AtFloor != 0 {
+		text += " where the floor is " + t.AtFloor.String()
+	}
+	return text
+}
+
+// p99 is the highest 99th percentile allowed, given the floor's median.
+func (t Target) p99(floor time.Duration) time.Duration {
+	if t.AtFloor == 0 || floor < t.AtFloor {
+		return t.P99
+	}
+	return time.Duration(float64(t.P99) * float64(floor) / float64(t.AtFloor))
 }
 
 // Times are durations of the same thing done again and again.
@@ -67,7 +82,7 @@ func (r Row) Verdict() string {
 	switch {
 	case len(r.Times) == 0,
 		r.Target.Ratio != 0 && (r.Ratio() == 0 || r.Ratio() > r.Target.Ratio),
-		r.Target.P99 != 0 && r.Times.Percentile(99) > r.Target.P99:
+		r.Target.P99 != 0 && r.Times.Percentile(99) > r.Target.p99(r.FloorTimes.Percentile(50)):
 		return "missed"
 	}
 	return "met"

@@ -52,7 +52,8 @@ func TestControlPlane_Bundle_SameBytes(t *testing.T) {
 	id := must(authz.ParseStackID(stack))
 	for round := range 5 {
 		p.grant(t, stack, "alice", "show", round%2 == 0, false)
-		planes := []*controlplane.ControlPlane{p.ControlPlane, p.another(t), p.another(t)}
+		// Their clocks differ, so each would sign other bytes.
+		planes := []*controlplane.ControlPlane{p.ControlPlane, p.late(t, time.Second), p.late(t, time.Minute)}
 		answers := make(chan controlplane.Sealed, 30)
 		for n := range cap(answers) {
 			go func() {
@@ -77,6 +78,15 @@ func TestControlPlane_Bundle_SameBytes(t *testing.T) {
 		}
 	}
 	p.audit(t) // heads in bundles match the log
+}
+
+// late opens the same database again with a clock that is ahead.
+func (p *plane) late(t *testing.T, by time.Duration) *controlplane.ControlPlane {
+	t.Helper()
+	cfg := p.cfg
+	cfg.Store = openStore(t, p.path)
+	cfg.Now = func() time.Time { return p.cfg.Now().Add(by) }
+	return p.open(t, cfg)
 }
 
 // Two processes: what one changes, the other serves.

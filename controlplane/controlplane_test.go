@@ -336,6 +336,9 @@ func TestAuthorisation(t *testing.T) {
 			gone := p.admin
 			gone.AccessKeyID = "LKIAUNKNOWN"
 			expectError(t, tc.ask(t, p, gone, other), controlplane.Unauthenticated, "The security token included in the request is invalid.")
+			borrowed := as("manage") // somebody else's key
+			borrowed.AccessKeyID = p.key.ID
+			expectError(t, tc.ask(t, p, borrowed, other), controlplane.Unauthenticated, "The security token included in the request is invalid.")
 			expectError(t, tc.ask(t, p, controlplane.Caller{}, other), controlplane.Unauthenticated, "The security token included in the request is invalid.")
 		})
 	}

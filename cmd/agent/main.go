@@ -11,7 +11,7 @@ import (
 	"latchkey/cmd/internal/cli"
 )
 
-// version is set by the linker.
+// version is set by the linker: -ldflags "-X main.version=…".
 var version = "development"
 
 func main() {
@@ -34,15 +34,5 @@ network or a running agent.`,
 	}
 	p := program{system: system, point: failpoint(os.Getenv("LATCHKEY_FAILPOINT"))}
 	return cli.Group(root, p.enroll(), p.run(), p.plan(), p.apply(), p.status(), p.explain(), p.sshd(), p.revert(),
-		versionCommand())
-}
-
-func versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cli.Args(), Example: "  latchkey-agent version",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cmd.Println("latchkey-agent " + version)
-			return nil
-		},
-	}
+		cli.VersionCommand("latchkey-agent", version))
 }

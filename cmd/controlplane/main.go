@@ -12,6 +12,9 @@ import (
 	"latchkey/cmd/internal/cli"
 )
 
+// version is set by the linker: -ldflags "-X main.version=…".
+var version = "development"
+
 func main() { os.Exit(cli.Main(newCommand())) }
 
 func newCommand() *cobra.Command {
@@ -26,5 +29,5 @@ and --ca.`,
 		Example: `  latchkey serve --data-dir /var/lib/latchkey-server
   latchkey stack create web`,
 	},
-		newServe(), newToken(), newCall(), newUser(), newStack(), newPermission(), newInstance(), newVersion())
+		newServe(), newToken(), newCall(), newUser(), newStack(), newPermission(), newInstance(), cli.VersionCommand("latchkey", version))
 }
