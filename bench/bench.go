@@ -46,6 +46,14 @@ func progressTo(f *os.File) io.Writer {
 	return io.Discard
 }
 
+// progress tells a person how far a measurement of many rounds is.
+func progress(id string, done, rounds int) {
+	fmt.Fprintf(progressTo(os.Stderr), "\r%s: %d of %d\x1b[K", id, done, rounds)
+	if done == rounds {
+		fmt.Fprint(progressTo(os.Stderr), "\r\x1b[K")
+	}
+}
+
 var errUsage = errors.New("usage")
 
 // run measures the figures named in args, or all, and prints them. A figure that

@@ -45,18 +45,18 @@ func (d *demo) writeTry() (string, error) {
 	if err := os.WriteFile(filepath.Join(d.dir, "ssh_config"), []byte(config), 0o600); err != nil {
 		return "", err
 	}
-	script := strings.NewReplacer("DIR", d.dir, "URL", d.server.URL, "PID", fmt.Sprint(d.m.PID())).Replace(`#!/bin/sh
+	script := strings.NewReplacer("@DIR@", d.dir, "@URL@", d.server.URL, "@PID@", fmt.Sprint(d.m.PID())).Replace(`#!/bin/sh
 # Runs a command where the demonstration runs: latchkey, aws, ssh, or "web1 COMMAND"
 # on the instance itself.
-inode=$(stat -c %i DIR/alive) || exit 1
+inode=$(stat -c %i @DIR@/alive) || exit 1
 pid=$(awk -v i=":$inode\$" '$6 ~ i {print $5; exit}' /proc/locks)
 [ -n "$pid" ] || { echo "the demonstration has ended" >&2; exit 1; }
-export PATH="DIR:$PATH" LATCHKEY_DATA_DIR=DIR/server LATCHKEY_SERVER=URL AWS_SHARED_CREDENTIALS_FILE=DIR/server/admin-credentials \
-	AWS_CA_BUNDLE=DIR/server/tls/ca.pem AWS_DEFAULT_REGION=us-east-1 AWS_PAGER=
+export PATH="@DIR@:$PATH" LATCHKEY_DATA_DIR=@DIR@/server LATCHKEY_SERVER=@URL@ AWS_SHARED_CREDENTIALS_FILE=@DIR@/server/admin-credentials \
+	AWS_CA_BUNDLE=@DIR@/server/tls/ca.pem AWS_DEFAULT_REGION=us-east-1 AWS_PAGER=
 case "$1" in
-	web1) shift; set -- nsenter -t PID -m -p -n -u -i -r -w -- "$@" ;;
-	ssh) shift; set -- ssh -F DIR/ssh_config "$@" ;;
-	aws) shift; set -- /usr/bin/aws "$@" --endpoint-url URL ;;
+	web1) shift; set -- nsenter -t @PID@ -m -p -n -u -i -r -w -- "$@" ;;
+	ssh) shift; set -- ssh -F @DIR@/ssh_config "$@" ;;
+	aws) shift; set -- /usr/bin/aws "$@" --endpoint-url @URL@ ;;
 esac
 exec nsenter -t "$pid" -m -p -n -u -i -- "$@"
 `)
