@@ -18,7 +18,9 @@ const lostAfter = 3 * time.Minute
 
 // DescribeInstances lists the instances of a stack, those named, or all that the
 // caller may see, by host name.
-func (c *ControlPlane) DescribeInstances(ctx context.Context, caller Caller, req DescribeInstancesRequest) (DescribeInstancesResponse, error) {
+func (c *ControlPlane) DescribeInstances(
+	ctx context.Context, caller Caller, req DescribeInstancesRequest,
+) (DescribeInstancesResponse, error) {
 	out := DescribeInstancesResponse{Instances: []Instance{}}
 	given := 0
 	for _, is := range []bool{req.StackId != "", req.LayerId != "", len(req.InstanceIds) > 0} {
@@ -49,7 +51,9 @@ func (c *ControlPlane) DescribeInstances(ctx context.Context, caller Caller, req
 	return out, err
 }
 
-func (c *ControlPlane) instancesFor(ctx context.Context, v store.View, who principal, stack authz.StackID, layer bool, ids []authz.InstanceID) ([]store.Instance, error) {
+func (c *ControlPlane) instancesFor(
+	ctx context.Context, v store.View, who principal, stack authz.StackID, layer bool, ids []authz.InstanceID,
+) ([]store.Instance, error) {
 	const action = "opsworks:DescribeInstances"
 	switch {
 	case layer:
@@ -84,7 +88,9 @@ func (c *ControlPlane) instancesFor(ctx context.Context, v store.View, who princ
 	return visible, nil
 }
 
-func (c *ControlPlane) instancesNamed(ctx context.Context, v store.View, who principal, action authz.Action, ids []authz.InstanceID) ([]store.Instance, error) {
+func (c *ControlPlane) instancesNamed(
+	ctx context.Context, v store.View, who principal, action authz.Action, ids []authz.InstanceID,
+) ([]store.Instance, error) {
 	var instances []store.Instance
 	for _, id := range ids {
 		i, err := c.instanceFor(ctx, v, who, action, id)
@@ -99,7 +105,9 @@ func (c *ControlPlane) instancesNamed(ctx context.Context, v store.View, who pri
 // instanceFor finds an instance for an action on its stack. For one that does not
 // exist the caller is judged on the account: who has no policy learns only that
 // he may not.
-func (c *ControlPlane) instanceFor(ctx context.Context, v store.View, who principal, action authz.Action, id authz.InstanceID) (store.Instance, error) {
+func (c *ControlPlane) instanceFor(
+	ctx context.Context, v store.View, who principal, action authz.Action, id authz.InstanceID,
+) (store.Instance, error) {
 	i, err := v.Instance(ctx, id)
 	missing := errors.Is(err, store.ErrNotFound)
 	if err != nil && !missing {

@@ -59,7 +59,9 @@ func permissionOf(ctx context.Context, v store.View, stack authz.StackID, arn au
 	return user, err
 }
 
-func setPermission(ctx context.Context, ch *change, user authz.Profile, stack authz.StackID, level *authz.Level, req SetPermissionRequest) error {
+func setPermission(
+	ctx context.Context, ch *change, user authz.Profile, stack authz.StackID, level *authz.Level, req SetPermissionRequest,
+) error {
 	before, err := ch.Permission(ctx, stack, user.ID)
 	if err != nil {
 		return err
@@ -91,7 +93,9 @@ func describePermission(p authz.Permission) string {
 // every stack, by both exactly one. By user alone it is filtered to the stacks
 // whose permissions the caller may see. Both missing is refused: the answer would
 // have users times stacks entries.
-func (c *ControlPlane) DescribePermissions(ctx context.Context, caller Caller, req DescribePermissionsRequest) (DescribePermissionsResponse, error) {
+func (c *ControlPlane) DescribePermissions(
+	ctx context.Context, caller Caller, req DescribePermissionsRequest,
+) (DescribePermissionsResponse, error) {
 	var stack authz.StackID
 	var arn authz.ARN
 	var err error
@@ -122,7 +126,9 @@ func (c *ControlPlane) DescribePermissions(ctx context.Context, caller Caller, r
 
 const describePermissions = "opsworks:DescribePermissions"
 
-func (c *ControlPlane) permissionsOnStack(ctx context.Context, v store.View, who principal, stack authz.StackID, arn authz.ARN) ([]Permission, error) {
+func (c *ControlPlane) permissionsOnStack(
+	ctx context.Context, v store.View, who principal, stack authz.StackID, arn authz.ARN,
+) ([]Permission, error) {
 	if err := c.authorise(ctx, v, who, describePermissions, stack); err != nil {
 		return nil, err
 	}

@@ -58,7 +58,9 @@ func parseKeys(text string) ([]authz.Key, error) {
 // CreateUserProfile makes a profile. Without an SSH user name, or with an empty
 // one, the name is derived from the ARN; a given one is brought into canonical
 // form. The user has iam_only and no flags on every stack.
-func (c *ControlPlane) CreateUserProfile(ctx context.Context, caller Caller, req CreateUserProfileRequest) (CreateUserProfileResponse, error) {
+func (c *ControlPlane) CreateUserProfile(
+	ctx context.Context, caller Caller, req CreateUserProfileRequest,
+) (CreateUserProfileResponse, error) {
 	if req.SshUsername != nil && *req.SshUsername == "" {
 		req.SshUsername = nil
 	}
@@ -264,7 +266,9 @@ func (ch *change) raiseIf(ctx context.Context, stack authz.StackID, before, afte
 }
 
 // DescribeUserProfiles lists the profiles named, or all, by ARN.
-func (c *ControlPlane) DescribeUserProfiles(ctx context.Context, caller Caller, req DescribeUserProfilesRequest) (DescribeUserProfilesResponse, error) {
+func (c *ControlPlane) DescribeUserProfiles(
+	ctx context.Context, caller Caller, req DescribeUserProfilesRequest,
+) (DescribeUserProfilesResponse, error) {
 	arns, err := parseAll(req.IamUserArns, parseARN)
 	if err != nil {
 		return DescribeUserProfilesResponse{}, err

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -59,7 +60,7 @@ type demo struct {
 	server *fleet.Server
 	m      *machine.Machine
 	key    string // alice's private key file
-	alive  *os.File
+	alive  io.Closer
 }
 
 const (

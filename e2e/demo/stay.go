@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"latchkey/e2e/machine"
 )
 
 // stay leaves everything running and says what to try, until the context ends.
@@ -35,7 +37,8 @@ Ctrl-C ends it and cleans up.
 // writeTry writes a script that runs a command where the demonstration runs: it
 // finds the namespaces by the lock that this process holds on a file.
 func (d *demo) writeTry() (string, error) {
-	if err := d.lockAlive(); err != nil {
+	var err error
+	if d.alive, err = machine.Hold(filepath.Join(d.dir, "alive")); err != nil {
 		return "", err
 	}
 	addr := d.m.Addr()

@@ -3,6 +3,7 @@ package machine
 import (
 	"context"
 	"errors"
+	"io"
 	"os/exec"
 )
 
@@ -16,6 +17,8 @@ func canBoot(context.Context) error { return errors.ErrUnsupported }
 func tree(context.Context, string, string, func(string)) (string, error) {
 	return "", errors.ErrUnsupported
 }
+
+func hold(string) (io.Closer, error) { return nil, errors.ErrUnsupported }
 
 func boot(context.Context, Options) (*Machine, error) { return nil, errors.ErrUnsupported }
 

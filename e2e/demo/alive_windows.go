@@ -1,5 +1,0 @@
-package main
-
-import "errors"
-
-func (d *demo) lockAlive() error { return errors.ErrUnsupported }
