@@ -17,6 +17,8 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+
+	"latchkey/e2e/machine"
 )
 
 // measure is one figure and how it comes about. run gives up when ctx ends.
@@ -25,17 +27,20 @@ type measure struct {
 	run func(ctx context.Context) (Row, error)
 }
 
-func main() {
+// main measures in namespaces of its own, because one figure boots a machine.
+func main() { os.Exit(machine.Enter(bench)) }
+
+func bench() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	err := run(ctx, os.Args[1:], measures(), os.Stdout, os.Stderr, progressTo(os.Stderr))
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
 	case errors.Is(err, errUsage):
-		os.Exit(2)
-	default:
-		os.Exit(1)
+		return 2
 	}
+	return 1
 }
 
 // progressTo returns f when a person looks at it, and else nothing that is seen.

@@ -5,5 +5,6 @@ func measures() []measure {
 	return []measure{
 		{"P1", hookWarm},
 		{"P2", hookCold},
+		{"P7", grantToLogin},
 	}
 }

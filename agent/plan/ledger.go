@@ -67,7 +67,12 @@ func (l *Ledger) Done(s Step) {
 		l.setState(s.User, Present)
 	case OpLock:
 		l.setState(s.User, Revoked)
-	case OpRetire, OpDeleteAccount:
+	case OpDeleteAccount:
+		// One about to be made stays: its making is a later step of the same plan.
+		if l.Accounts[s.User].State != Intended {
+			delete(l.Accounts, s.User)
+		}
+	case OpRetire:
 		delete(l.Accounts, s.User)
 	case OpDeleteGroup:
 		delete(l.Groups, s.Group)
