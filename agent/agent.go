@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"time"
 
 	"latchkey/agent/cache"
@@ -54,11 +55,13 @@ type Agent struct {
 	Interval time.Duration
 	Now      func() time.Time
 
-	bundle   *wire.Bundle // the newest accepted; nil before the first
-	sealed   []byte
-	contact  time.Time
-	trouble  error
-	reported string // the last report's content, to send no idle repetition
+	bundle  *wire.Bundle // the newest accepted; nil before the first
+	sealed  []byte
+	contact time.Time
+	trouble error
+	// The content of the last pass's report, and what is left of it when nothing
+	// more happens: neither is news.
+	reported, settled string
 }
 
 // ErrForked is an alarm: one serial must never have two contents.
@@ -100,23 +103,24 @@ func (a *Agent) open(sealed []byte) (wire.Bundle, error) {
 }
 
 // accept opens a bundle that came and stores it before anything is done with it.
-func (a *Agent) accept(sealed []byte) error {
+// It reports whether it is another one than before.
+func (a *Agent) accept(sealed []byte) (newer bool, err error) {
 	b, err := a.open(sealed)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if a.bundle != nil && a.bundle.Epoch == b.Epoch && a.bundle.Serial == b.Serial {
 		if !bytes.Equal(sealed, a.sealed) {
-			return ErrForked
+			return false, ErrForked
 		}
-		return nil
+		return false, nil
 	}
 	if err := a.Cache.SaveBundle(sealed, cache.Seen{Epoch: b.Epoch, Serial: b.Serial}); err != nil {
-		return err
+		return false, err
 	}
 	a.bundle, a.sealed = &b, sealed
 	a.Log.Info("bundle accepted", "epoch", b.Epoch, "serial", b.Serial, "users", len(b.Users))
-	return nil
+	return true, nil
 }
 
 // version is what the source is asked to go beyond.
@@ -130,7 +134,8 @@ func (a *Agent) version() (epoch, serial int64) {
 // Fetch asks once for a newer bundle without waiting for one to be made.
 func (a *Agent) Fetch(ctx context.Context) error {
 	epoch, serial := a.version()
-	return a.received(a.fetch(ctx, epoch, serial, 0))
+	_, err := a.received(a.fetch(ctx, epoch, serial, 0))
+	return err
 }
 
 type fetched struct {
@@ -146,13 +151,14 @@ func (a *Agent) fetch(ctx context.Context, epoch, serial int64, wait time.Durati
 	return fetched{sealed, changed, err, time.Since(start)}
 }
 
-func (a *Agent) received(f fetched) error {
-	err := f.err
+// received takes an answer in and reports whether it brought a newer bundle.
+func (a *Agent) received(f fetched) (newer bool, err error) {
+	err = f.err
 	if err == nil {
 		a.contact = a.Now()
 	}
 	if err == nil && f.changed {
-		err = a.accept(f.sealed)
+		newer, err = a.accept(f.sealed)
 	}
 	if err != nil && (a.trouble == nil || a.trouble.Error() != err.Error()) {
 		a.Log.Warn("no newer bundle", "reason", err)
@@ -161,7 +167,7 @@ func (a *Agent) received(f fetched) error {
 		a.Log.Info("control plane answers again")
 	}
 	a.trouble = err
-	return err
+	return newer, err
 }
 
 // Run works until the context ends: a pass at once from what is stored, then one
@@ -194,9 +200,9 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case f := <-answers:
-			err := a.received(f)
-			errorsInRow = a.rest(err, f, errorsInRow, ask)
-			look = err == nil && f.changed
+			newer, err := a.received(f)
+			errorsInRow = rest(newer, err, f.took, errorsInRow, ask)
+			look = newer
 		case <-timer.C:
 			look = true
 		}
@@ -207,14 +213,15 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 }
 
-// rest asks again: at once after a good answer, later after a bad one or one that
-// came too fast, so that no server can make an agent spin.
-func (a *Agent) rest(err error, f fetched, errorsInRow int, ask func(time.Duration)) int {
+// rest asks again: at once after a newer bundle or a whole wait, later after a bad
+// answer or one that brought nothing and came too fast, so that no server can
+// make an agent spin.
+func rest(newer bool, err error, took time.Duration, errorsInRow int, ask func(time.Duration)) int {
 	switch {
 	case err != nil:
 		ask(client.Pause(errorsInRow + 1))
 		return errorsInRow + 1
-	case !f.changed && f.took < time.Second:
+	case !newer && took < time.Second:
 		ask(time.Second + client.Pause(1))
 	default:
 		ask(0)
@@ -259,10 +266,15 @@ func (a *Agent) passAndReport(ctx context.Context, out *outbox) {
 	case err != nil:
 		a.Log.Error("pass ended early", "reason", err)
 	}
-	if text := content(report); err == nil && text != a.reported {
-		a.reported = text
+	text := content(report)
+	if err != nil || text == a.reported {
+		return
+	}
+	if text != a.settled {
 		out.put(report)
 	}
+	report.Steps = slices.DeleteFunc(slices.Clone(report.Steps), func(s wire.Result) bool { return s.Error == "" })
+	a.reported, a.settled = text, content(report)
 }
 
 // content is what of a report makes it worth sending.

@@ -85,7 +85,7 @@ func newSigner(t *testing.T, name string) signer {
 // newBundle is a bundle of our stack; users are grants such as newUser makes.
 func newBundle(serial int64, users ...wire.User) wire.Bundle {
 	return wire.Bundle{
-		Format: wire.Format, ControlPlane: "cp-1", Stack: stackID, Epoch: 1, Serial: serial, Issued: "2026-11-22T12:00:00Z",
+		Format: wire.Format, ControlPlane: "cp-1", Stack: stackID, Epoch: 2, Serial: serial, Issued: "2026-11-22T12:00:00Z",
 		Users: users, Settings: wire.DefaultSettings(), Log: wire.LogHead{Root: "00"}, Confirmed: []string{},
 	}
 }
@@ -219,7 +219,6 @@ type world struct {
 	source  *source
 	machine *machine
 	log     *logText
-	ended   chan struct{} // closed when the agent that runs has ended
 }
 
 func newWorld(t *testing.T) *world {

@@ -64,7 +64,7 @@ func (a *Agent) LockedPass(ctx context.Context) (report wire.Report, err error) 
 		}
 		if err != nil || p.Empty() || round == maxRounds-1 {
 			report.Refused = refusals(p)
-			report.Steps = appendNew(report.Steps, undone(p))
+			report.Steps = withUndone(report.Steps, p)
 			return a.finish(report, err)
 		}
 		results, err := Apply(ctx, a.Machine, a.Cache, a.Log, p, &owned, a.users())
@@ -108,10 +108,11 @@ func Apply(ctx context.Context, m Machine, dir *cache.Dir, log *slog.Logger, p p
 	failed := map[authz.Username]bool{}
 	var results []wire.Result
 	for _, s := range p.Steps {
-		if s.Gives() && failed[s.User] {
+		s = s.Without(failed)
+		if s.Gives() && failed[s.User] || s.Op == plan.OpGiveSudo && len(s.Rules) == 0 {
 			continue // the step that failed is in the report
 		}
-		err := m.Apply(ctx, s.Without(failed))
+		err := m.Apply(ctx, s)
 		results = append(results, result(s.String(), err))
 		if err != nil {
 			failed[s.User] = true
@@ -165,13 +166,24 @@ func refusals(p plan.Plan) []wire.Result {
 	return out
 }
 
-// undone lists the steps that are still to do after the last round.
-func undone(p plan.Plan) []wire.Result {
-	var out []wire.Result
-	for _, s := range p.Steps {
-		out = append(out, result(s.String(), errUndone))
+// withUndone adds the steps that are still to do after the last round. One that
+// was done and has to be done again did not last: that is no success.
+func withUndone(steps []wire.Result, p plan.Plan) []wire.Result {
+	place := map[string]int{}
+	for i, s := range steps {
+		place[s.What] = i
 	}
-	return out
+	for _, s := range p.Steps {
+		left := result(s.String(), errUndone)
+		i, known := place[left.What]
+		switch {
+		case !known:
+			steps = append(steps, left)
+		case steps[i].Error == "":
+			steps[i] = left
+		}
+	}
+	return steps
 }
 
 // appendNew leaves out a step that is in the report already: one that did not

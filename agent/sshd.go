@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"latchkey/agent/plan"
 	"latchkey/authz/wire"
@@ -69,6 +70,7 @@ func (a *Agent) Revert(ctx context.Context) (results []wire.Result, homes []stri
 			homes = append(homes, home)
 		}
 	}
+	slices.Sort(homes)
 	if err := a.Machine.Clean(); err != nil {
 		return nil, homes, err
 	}

@@ -90,15 +90,11 @@ func wireStrings(blob []byte) ([][]byte, error) {
 	return part, nil
 }
 
-// mpint reads a number that is not negative, in its shortest form; zero is no
-// bytes (RFC 4251 5).
+// mpint reads a number that is not negative (RFC 4251 5). That it is in its
+// shortest form shows when the key is printed again.
 func mpint(b []byte) (*big.Int, error) {
-	if len(b) > 0 {
-		negative := b[0]&0x80 != 0
-		padded := b[0] == 0 && (len(b) == 1 || b[1]&0x80 == 0)
-		if negative || padded {
-			return nil, ErrKeyNotCanonical
-		}
+	if len(b) > 0 && b[0]&0x80 != 0 {
+		return nil, ErrKeyNotCanonical
 	}
 	return new(big.Int).SetBytes(b), nil
 }

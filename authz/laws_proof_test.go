@@ -239,15 +239,16 @@ func variableSamples() []sample {
 }
 
 func exitSamples() []sample {
-	one := func(path, imports, call string) map[string]string {
-		return map[string]string{path: "package p\nimport \"" + imports + "\"\nfunc f() { " + call + " }\n"}
+	one := func(path, pkg, imports, call string) map[string]string {
+		return map[string]string{path: "package " + pkg + "\nimport \"" + imports + "\"\nfunc f() { " + call + " }\n"}
 	}
 	return []sample{
-		{"program", one("cmd/keys/a.go", "os", "os.Exit(1)"), ""},
-		{"package", one("agent/a.go", "os", "os.Exit(1)"), "os.Exit outside cmd/"},
-		{"fatal", one("agent/a.go", "log", "log.Fatal(1)"), "log.Fatal outside cmd/"},
-		{"test", one("agent/a_test.go", "os", "os.Exit(m.Run())"), ""},
-		{"method-of-ours", one("agent/a.go", "fmt", "os.Exit(1)"), ""},
+		{"program", one("cmd/keys/a.go", "main", "os", "os.Exit(1)"), ""},
+		{"package", one("agent/a.go", "agent", "os", "os.Exit(1)"), "os.Exit outside a program"},
+		{"package-of-programs", one("cmd/internal/cli/a.go", "cli", "os", "os.Exit(1)"), "os.Exit outside a program"},
+		{"fatal", one("agent/a.go", "agent", "log", "log.Fatal(1)"), "log.Fatal outside a program"},
+		{"test", one("agent/a_test.go", "agent", "os", "os.Exit(m.Run())"), ""},
+		{"method-of-ours", one("agent/a.go", "agent", "fmt", "os.Exit(1)"), ""},
 	}
 }
 

@@ -57,6 +57,7 @@ var modules = []module{
 	{path: "e2e/machine"},
 	{path: "e2e/fleet", imports: "authz/... e2e/machine"},
 	{path: "e2e", imports: "authz/... e2e/machine e2e/fleet", tests: "agent/... controlplane/..."},
+	{path: "e2e/demo", imports: "e2e/machine e2e/fleet"},
 	{path: "bench", imports: "authz/... agent/... controlplane/... e2e/..."},
 }
 
@@ -72,7 +73,7 @@ var systemModules = []string{
 	"agent/host", "agent/safefile", "agent/service", // what an instance is asked for
 	"controlplane/datadir",         // the privacy of the server's own files
 	"cmd/keys", "cmd/controlplane", // a process's own deadline and lock
-	"e2e", "e2e/machine", "e2e/fleet", "bench", // booting machines
+	"e2e/machine", "bench", // booting machines
 }
 
 // wrapper is a library and the packages that may import it, of which there is one
@@ -99,11 +100,15 @@ var wrappers = []wrapper{
 	{"github.com/prometheus/client_golang", "cmd/controlplane"},
 	{"github.com/goccy/go-yaml", "cmd/internal/cli"},
 	{"github.com/spf13/cobra", "cmd/internal/cli cmd/agent cmd/controlplane"}, // commands are values of its type
-	{"github.com/spf13/pflag", "cmd/internal/cli"},
+	{"github.com/spf13/pflag", "cmd/internal/cli cmd/controlplane"},
 }
 
-// testLibraries may be imported by every test, and by nothing else.
-var testLibraries = []string{"github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "golang.org/x/mod/modfile", "golang.org/x/mod/semver"}
+// testLibraries may be imported by every test, and those that nobody wraps by
+// nothing else.
+var testLibraries = []string{
+	"github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "golang.org/x/mod/modfile", "golang.org/x/mod/semver",
+	"golang.org/x/mod/sumdb/note", // a test seals bundles of its own
+}
 
 // laws are the checks over the parsed tree.
 var laws = []struct {

@@ -109,6 +109,7 @@ func TestStory(t *testing.T) {
 		}
 	})
 	w.sub("damage-is-repaired-without-the-control-plane", func() { w.damage("web2") })
+	w.sub("an-unsafe-hook-is-reported", func() { w.unsafeHook("web2") })
 	w.sub("revert-gives-everything-back", func() {
 		for _, name := range names {
 			w.revert(name, before[name])
@@ -207,6 +208,22 @@ func (w *world) damage(name string) {
 			return
 		}
 	}
+	w.wantLogin(name, "alice", "in, root")
+}
+
+// unsafeHook makes the hook writable by others, for which sshd would refuse it,
+// and waits until the machine says so.
+func (w *world) unsafeHook(name string) {
+	w.t.Helper()
+	w.run(name, "chmod", "0777", "/usr/bin/latchkey-keys")
+	w.eventually("the unsafe hook is reported", func() error {
+		out, err := w.machines[name].Run(w.t.Context(), "latchkey-agent", "status")
+		if err == nil && !strings.Contains(out, "/usr/bin/latchkey-keys must belong to root") {
+			err = fmt.Errorf("status says\n%s", out)
+		}
+		return err
+	})
+	w.run(name, "chmod", "0755", "/usr/bin/latchkey-keys")
 	w.wantLogin(name, "alice", "in, root")
 }
 

@@ -126,7 +126,8 @@ type Status struct {
 // Status returns what the last pass came to, or fs.ErrNotExist.
 func (d *Dir) Status() (Status, error) {
 	var s Status
-	return s, d.load(statusFile, maxStatus, &s)
+	err := d.load(statusFile, maxStatus, &s)
+	return s, err
 }
 
 // SaveStatus stores what the last pass came to.

@@ -79,7 +79,8 @@ func (i Identity) Trusted() (note.Verifiers, error) {
 // Identity returns who this instance is, or fs.ErrNotExist before it enrolled.
 func (d *Dir) Identity() (Identity, error) {
 	var i Identity
-	return i, d.load(identityFile, maxIdentity, &i)
+	err := d.load(identityFile, maxIdentity, &i)
+	return i, err
 }
 
 // SaveIdentity stores who this instance is.

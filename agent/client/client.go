@@ -154,7 +154,8 @@ func (c *Client) Enroll(ctx context.Context, e wire.Enroll) (wire.Enrolled, erro
 	if err != nil {
 		return answer, err
 	}
-	return answer, wire.Decode(resp.body, &answer)
+	err = wire.Decode(resp.body, &answer)
+	return answer, err
 }
 
 // Bundle asks for a bundle newer than the given version and waits for one up to

@@ -49,6 +49,7 @@ func (h *Host) Observe(ctx context.Context, grants []authz.Grant, owned plan.Led
 	}
 	s.Homes = h.observeHomes(grants, owned)
 	s.SudoEffective = h.sudoEffective()
+	s.Hook = h.checkHook()
 	if s.Processes, err = processesOf(leaving(grants, owned)); err != nil {
 		return plan.State{}, err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"latchkey/agent/plan"
 	"latchkey/agent/safefile"
+	"latchkey/authz/name"
 )
 
 const (
@@ -137,19 +138,22 @@ func (h *Host) effectiveSSHD(ctx context.Context, user string) (map[string]strin
 	return settings, nil
 }
 
+// errHook is the reason code under which an unusable login hook is reported.
+var errHook = name.Refuse("hook_unsafe", "login hook")
+
 // checkHook looks at the hook the way sshd will: it and every folder above it
 // belong to root and nobody else can write there, or sshd refuses to run it.
 func (h *Host) checkHook() error {
 	for path := h.Layout.Hook; ; path = filepath.Dir(path) {
 		info, err := os.Stat(path)
 		if err != nil {
-			return fmt.Errorf("login hook: %w", err)
+			return fmt.Errorf("%w: %v", errHook, err)
 		}
 		switch {
 		case ownerOf(info) != 0 || info.Mode().Perm()&0o022 != 0:
-			return fmt.Errorf("login hook: %s must belong to root and not be writable by others, or sshd refuses the hook", path)
+			return fmt.Errorf("%w: %s must belong to root and not be writable by others, or sshd refuses to run it", errHook, path)
 		case path == h.Layout.Hook && (!info.Mode().IsRegular() || info.Mode().Perm()&0o111 != 0o111):
-			return fmt.Errorf("login hook: %s is not a program that all may run", path)
+			return fmt.Errorf("%w: %s is not a program that all may run", errHook, path)
 		case path == "/":
 			return nil
 		}

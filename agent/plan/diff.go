@@ -23,6 +23,9 @@ type Desired struct {
 func Diff(have State, want Desired, owned Ledger, l Layout) Plan {
 	d := differ{have: have, want: want, owned: owned, layout: l, heirs: map[authz.Username]bool{}}
 	d.plan.Refused = append(d.plan.Refused, want.Rejected...)
+	if want.SSHD && have.Hook != nil {
+		d.plan.Refused = append(d.plan.Refused, Refused{"everybody", have.Hook})
+	}
 	d.admit()
 	d.takeAway()
 	d.prepare()
@@ -208,7 +211,7 @@ func (d *differ) takeSudo() {
 		d.step(Step{Op: OpRemoveFile, Path: d.layout.Sudoers})
 		return
 	}
-	d.step(Step{Op: OpTakeSudo, Path: d.layout.Sudoers, Rules: stay, Attr: sudoersAttr(), Why: "sudo for " + users(stay) + " only"})
+	d.step(Step{Op: OpTakeSudo, Path: d.layout.Sudoers, Rules: stay, Attr: sudoersAttr(), Why: sudoFor(stay) + " only"})
 }
 
 func (d *differ) sudoRules() []Rule {
@@ -268,7 +271,7 @@ func (d *differ) give() {
 	}
 	rules := d.sudoRules()
 	if len(rules) > 0 && !d.have.has(d.layout.Sudoers, SudoersFile(rules), sudoersAttr()) {
-		d.step(Step{Op: OpGiveSudo, Path: d.layout.Sudoers, Rules: rules, Attr: sudoersAttr(), Why: "sudo for " + users(rules)})
+		d.step(Step{Op: OpGiveSudo, Path: d.layout.Sudoers, Rules: rules, Attr: sudoersAttr(), Why: sudoFor(rules)})
 	}
 }
 
@@ -319,12 +322,13 @@ func (d *differ) changed(path string) string {
 	return ""
 }
 
-func users(rules []Rule) string {
+// sudoFor says for people whom the rules are for.
+func sudoFor(rules []Rule) string {
 	var names []string
 	for _, r := range rules {
 		names = append(names, r.User.String())
 	}
-	return strings.Join(names, ", ")
+	return "sudo for " + strings.Join(names, ", ")
 }
 
 // Revert returns what gives the machine back: everything the ledger names is

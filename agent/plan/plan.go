@@ -175,7 +175,9 @@ func (s Step) Without(failed map[authz.Username]bool) Step {
 			left = append(left, r)
 		}
 	}
-	s.Rules = left
+	if len(left) < len(s.Rules) {
+		s.Rules, s.Why = left, sudoFor(left)
+	}
 	return s
 }
 

@@ -11,6 +11,8 @@ type State struct {
 	Homes    map[string]Folder  // by path: homes of wanted and of our own accounts
 	// SudoEffective says that sudo is here and reads our folder.
 	SudoEffective bool
+	// Hook says why sshd would refuse to run the login hook; nil when it would not.
+	Hook error
 	// Processes counts the live processes of each uid of ours.
 	Processes map[authz.UID]int
 }

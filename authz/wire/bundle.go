@@ -224,10 +224,7 @@ func (u User) grant(policy authz.KeyPolicy) (authz.Grant, error) {
 	if g.ARN, err = authz.ParseARN(u.ARN); err != nil {
 		return authz.Grant{}, err
 	}
-	if u.UID < 0 {
-		return authz.Grant{}, authz.ErrUIDRange
-	}
-	if g.UID, err = authz.CheckUID(uint64(u.UID)); err != nil {
+	if g.UID, err = authz.CheckUID(uint64(u.UID)); err != nil { // a negative one becomes huge
 		return authz.Grant{}, err
 	}
 	for _, text := range u.Keys {

@@ -77,6 +77,7 @@ func TestVerify_EachPart(t *testing.T) {
 		"body":            func(r *request) { r.body = `{"serial":8}` },
 		"longer-body":     func(r *request) { r.body += " " },
 		"no-body":         func(r *request) { r.body = "" },
+		"other-border":    func(r *request) { r.method, r.target = "POST/agent", "/v1/report?serial=7" },
 		"method-and-path": func(r *request) { r.method, r.target = "POST\n/agent", "/v1/report?serial=7" },
 	} {
 		sig, err := wire.ParseSignature(header)
