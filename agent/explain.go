@@ -13,7 +13,7 @@ type Explanation struct {
 	LogsIn  bool           `json:"logs_in"`
 	Sudo    bool           `json:"sudo"`
 	Facts   []string       `json:"facts"`
-	Pending []string       `json:"pending"` // steps a pass would do for him
+	Pending []string       `json:"pending"` // steps a pass would do for this user
 }
 
 // Ready reports whether there is a bundle to work from.
@@ -38,7 +38,7 @@ func (a *Agent) Explain(ctx context.Context, user authz.Username) (Explanation, 
 	e := Explanation{User: user, Facts: []string{}, Pending: []string{}}
 	for _, r := range rejected {
 		if r.Name == user.String() {
-			e.fact("the bundle names him, but he was refused: " + r.Reason.Error())
+			e.fact("the bundle names this user, but the name was refused: " + r.Reason.Error())
 		}
 	}
 	e.grant(access, a, user)
@@ -66,13 +66,13 @@ func (e *Explanation) grant(access authz.Access, a *Agent, user authz.Username) 
 		}
 		e.fact("the stack gives " + g.ARN.String() + " SSH as " + user.String() + " (uid " + g.UID.String() + ")")
 		if g.Sudo {
-			e.fact("the stack gives him sudo")
+			e.fact("the stack gives sudo")
 		}
 		for _, k := range g.Keys {
 			e.fact("key " + k.Type() + " " + k.Fingerprint())
 		}
 		if len(g.Keys) == 0 {
-			e.fact("he has no SSH key: nobody can log in as him")
+			e.fact("there is no SSH key: nobody can log in with this name")
 		}
 		if !g.NotAfter.IsZero() {
 			e.fact("until " + g.NotAfter.UTC().Format("2006-01-02 15:04:05 UTC"))
@@ -84,7 +84,7 @@ func (e *Explanation) grant(access authz.Access, a *Agent, user authz.Username) 
 		e.LogsIn, e.Sudo = len(g.Keys) > 0, g.Sudo
 		return
 	}
-	e.fact("the stack gives him no SSH")
+	e.fact("the stack gives no SSH")
 }
 
 // account adds what stands on the machine, which may say no where the stack says
@@ -109,8 +109,8 @@ func (e *Explanation) account(have plan.State, owned plan.Ledger, l plan.Layout,
 		e.fact("sshd does not ask us: latchkey-agent sshd enable")
 	}
 	if e.LogsIn {
-		e.fact("so: he may log in with one of these keys")
+		e.fact("so: logs in with one of these keys")
 		return
 	}
-	e.fact("so: latchkey does not let him in")
+	e.fact("so: latchkey does not let this user in")
 }
