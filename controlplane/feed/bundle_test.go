@@ -57,7 +57,7 @@ func TestWaitEnds(t *testing.T) {
 	for name, http2 := range map[string]bool{"http-1": false, "http-2": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			testWaitEnds(t, newFixtureOver(t, http2))
+			testWaitEnds(t, newFixtureOver(t, http2, 2*time.Second))
 		})
 	}
 }
@@ -66,10 +66,10 @@ func testWaitEnds(t *testing.T, f *fixture) {
 	a := f.join(t, f.stack(t))
 	_, _, head := a.call(t, "GET", "/agent/v1/bundle", "", nil)
 	tag, began := head.Get("ETag"), time.Now()
-	if got := <-a.poll(t, tag, 1); got != "304 "+tag {
+	if got := <-a.poll(t, tag, 3); got != "304 "+tag {
 		t.Errorf("got %s", got)
 	}
-	if took := time.Since(began); took < time.Second {
+	if took := time.Since(began); took < 3*time.Second {
 		t.Errorf("waited %s", took)
 	}
 	if !strings.Contains(f.log.String(), "level=DEBUG msg=instance request=bundle instance="+a.id.String()) {

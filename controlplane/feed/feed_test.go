@@ -26,7 +26,7 @@ func TestEnroll(t *testing.T) {
 		{"unknown-field", strings.Replace(good, `{"secret"`, `{"id":"x","secret"`, 1), 400, "document is not in its canonical form"},
 		{"too-large", good + strings.Repeat(" ", maxEnroll), 413, "the body is larger than its limit"},
 		{"other-key-than-proved", strings.Replace(good, "host-1", "host-2", 1), 403, "enrolment is not signed by the key it brings"},
-		{"unknown-token", enrollment(t, "x"+secret[1:], key), 403, "join token is not known"},
+		{"unknown-token", enrollment(t, secret[1:]+secret[:1]+"x", key), 403, "join token is not known"},
 		{"truncated-token", enrollment(t, secret[1:], key), 403, "join token is not known"},
 		{"good", good, 200, `"stack_name":"web"`},
 		{"lost-reply", good, 200, `"stack_name":"web"`},

@@ -52,10 +52,11 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
-func newFixture(t *testing.T) *fixture { return newFixtureOver(t, false) }
+func newFixture(t *testing.T) *fixture { return newFixtureOver(t, false, time.Minute) }
 
-// newFixtureOver speaks HTTP/2 if asked, otherwise HTTP/1.1.
-func newFixtureOver(t *testing.T, http2 bool) *fixture {
+// newFixtureOver speaks HTTP/2 if asked, otherwise HTTP/1.1, with the server's own
+// limit on reading and on writing.
+func newFixtureOver(t *testing.T, http2 bool, limit time.Duration) *fixture {
 	t.Helper()
 	dir, _, err := datadir.Open(filepath.Join(t.TempDir(), "data"), datadir.Options{})
 	if err != nil {
@@ -90,7 +91,7 @@ func newFixtureOver(t *testing.T, http2 bool) *fixture {
 		}
 		h.ServeHTTP(w, r)
 	}))
-	server.Config.ReadTimeout, server.Config.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond
+	server.Config.ReadTimeout, server.Config.WriteTimeout = limit, limit
 	server.EnableHTTP2 = http2
 	server.StartTLS()
 	t.Cleanup(func() {
