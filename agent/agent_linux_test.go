@@ -70,7 +70,7 @@ func TestRun_ControlPlaneAway(t *testing.T) {
 				before := w.machine.String()
 				w.source.answers(noSpin(t, test.answer))
 				stop := w.run()
-				time.Sleep(10*time.Minute + time.Second)
+				later(10 * time.Minute)
 				if got := w.machine.looks(); got != 21 {
 					t.Errorf("looked %d times in 10 minutes, want 21: at once and every %v", got, interval)
 				}
@@ -81,7 +81,7 @@ func TestRun_ControlPlaneAway(t *testing.T) {
 					t.Errorf("steps were applied: %q", steps)
 				}
 				w.machine.change(func(s *plan.State) { delete(s.Files, layout.KeysDir+"/alice") })
-				time.Sleep(interval)
+				later(interval)
 				if after := w.machine.String(); after != before {
 					t.Errorf("the machine is\n%swas\n%s", after, before)
 				}
@@ -141,17 +141,17 @@ func TestRun_Recovers(t *testing.T) {
 		w.source.answers(func(context.Context, int) ([]byte, bool, error) { return nil, false, errors.New("connection refused") })
 		stop := w.run()
 		defer stop()
-		time.Sleep(time.Hour + time.Second)
+		later(time.Hour)
 		if status, err := w.dir.Status(); err != nil || status.Trouble != "connection refused" {
 			t.Errorf("in the outage the status says %q, %v", status.Trouble, err)
 		}
 		w.issue(newBundle(8))
 		w.source.answers(nil)
-		time.Sleep(31 * time.Second)
+		later(31 * time.Second)
 		if got := w.machine.may("alice"); got != "locked" {
 			t.Errorf("alice has %q half a minute after the outage", got)
 		}
-		time.Sleep(interval)
+		later(interval)
 		if status, err := w.dir.Status(); err != nil || status.Trouble != "" || status.Contact == "" {
 			t.Errorf("after the outage the status says %+v, %v", status, err)
 		}
@@ -230,7 +230,7 @@ func TestRun_RefusedBundle(t *testing.T) {
 				defer stop()
 				synctest.Wait()
 				w.source.issue(test.sealed(t, w.signer), newBundle(8))
-				time.Sleep(10 * time.Minute)
+				later(10 * time.Minute)
 				if after := w.machine.String(); after != before {
 					t.Errorf("the machine is\n%swas\n%s", after, before)
 				}
@@ -247,7 +247,7 @@ func TestRun_RefusedBundle(t *testing.T) {
 					t.Errorf("the log says nothing of it:\n%s", w.log)
 				}
 				w.issue(newBundle(9, newUser("alice", 20001, true), newUser("bob", 20002, false)))
-				time.Sleep(31 * time.Second)
+				later(31 * time.Second)
 				if got := w.machine.may("bob"); got != "open keys" || w.stored() != 9 {
 					t.Errorf("after a good bundle bob has %q, serial %d is stored", got, w.stored())
 				}
@@ -410,7 +410,7 @@ func TestRun_DamagedFolder(t *testing.T) {
 				w.source.answers(func(context.Context, int) ([]byte, bool, error) { return nil, false, errors.New("no network") })
 				stop := w.run()
 				defer stop()
-				time.Sleep(10 * time.Minute)
+				later(10 * time.Minute)
 				if after := w.machine.String(); after != before {
 					t.Errorf("the machine is\n%swas\n%s", after, before)
 				}
@@ -419,7 +419,7 @@ func TestRun_DamagedFolder(t *testing.T) {
 				}
 				w.issue(newBundle(8, newUser("alice", 20001, true), newUser("bob", 20002, false)))
 				w.source.answers(nil)
-				time.Sleep(2 * time.Minute)
+				later(2 * time.Minute)
 				want := map[bool]string{true: "open keys"}[test.heals]
 				if got := w.machine.may("bob"); got != want {
 					t.Errorf("after the next bundle bob has %q, want %q", got, want)
@@ -435,7 +435,7 @@ func TestRun_FirstStart(t *testing.T) {
 		w := newWorld(t)
 		stop := w.run()
 		defer stop()
-		time.Sleep(5 * time.Minute)
+		later(5 * time.Minute)
 		if steps := w.machine.take(); len(steps) != 0 || strings.Contains(w.log.String(), "level=ERROR") {
 			t.Errorf("without a bundle: %q\n%s", steps, w.log)
 		}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"strings"
 
 	"latchkey/agent/plan"
 	"latchkey/authz"
@@ -103,8 +104,11 @@ func (e *Explanation) account(have plan.State, owned plan.Ledger, l plan.Layout,
 	default:
 		e.fact("the account is open, made by us")
 	}
-	e.LogsIn = e.LogsIn && exists && ours && account.UID == uint32(own.UID) && !account.Locked() && keys && owned.SSHD
-	e.Sudo = e.Sudo && e.LogsIn
+	e.LogsIn = e.LogsIn && exists && ours && account.UID == uint32(own.UID) && !account.Locked() && keys && owned.SSHD && have.Hook == nil
+	e.Sudo = e.Sudo && e.LogsIn && strings.Contains(string(have.Files[l.Sudoers].Content), "\n"+user.String()+" ALL=")
+	if have.Hook != nil {
+		e.fact("sshd refuses to run the login hook: " + have.Hook.Error())
+	}
 	if !owned.SSHD {
 		e.fact("sshd does not ask us: latchkey-agent sshd enable")
 	}

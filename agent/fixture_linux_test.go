@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -344,4 +345,11 @@ func (l *logText) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// later lets so much time pass and a second more, so that nothing that is due at
+// the same instant is still going on.
+func later(d time.Duration) {
+	time.Sleep(d + time.Second)
+	synctest.Wait()
 }

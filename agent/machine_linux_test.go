@@ -89,6 +89,9 @@ func (m *machine) Apply(_ context.Context, s plan.Step) error {
 	if m.lie != nil && m.lie(s) {
 		return nil
 	}
+	if n := m.state.Processes[s.UID]; n > 0 && (s.Op == plan.OpRetire || s.Op == plan.OpDeleteAccount) {
+		return fmt.Errorf("%s: used by %d processes", s, n) // as userdel(8) says
+	}
 	m.make(s)
 	return nil
 }

@@ -30,19 +30,19 @@ func TestReport_OncePerChange(t *testing.T) {
 		w.issue(newBundle(7, newUser("alice", 20001, true)))
 		stop := w.run()
 		defer stop()
-		time.Sleep(10 * time.Minute)
+		later(10 * time.Minute)
 		first := w.source.received()
 		if len(first) != 1 || first[0].Serial != 7 || len(first[0].Steps) == 0 || faults(first[0]) != "" {
 			t.Fatalf("after the first bundle the reports are %+v", first)
 		}
 		w.issue(newBundle(8, newUser("alice", 20001, true)))
-		time.Sleep(10 * time.Minute)
+		later(10 * time.Minute)
 		if again := w.source.received(); len(again) != 1 || again[0].Serial != 8 || len(again[0].Steps) != 0 {
 			t.Errorf("after a bundle that changes nothing here the reports are %+v", again)
 		}
 		for range 2 { // the same damage again is a change again
 			w.machine.change(func(s *plan.State) { delete(s.Files, layout.KeysDir+"/alice") })
-			time.Sleep(10 * time.Minute)
+			later(10 * time.Minute)
 			repaired := w.source.received()
 			if len(repaired) != 1 || len(repaired[0].Steps) != 1 || !strings.HasPrefix(repaired[0].Steps[0].What, "write file ") {
 				t.Errorf("after a repair the reports are %+v", repaired)
@@ -60,15 +60,15 @@ func TestReport_LastingFault(t *testing.T) {
 		w.machine.breaks(onStep(plan.OpCreateAccount, "alice"))
 		stop := w.run()
 		defer stop()
-		time.Sleep(time.Second)
+		later(0)
 		w.source.received()
 		w.issue(newBundle(8, newUser("alice", 20001, true), newUser("bob", 20002, true)))
-		time.Sleep(10 * time.Minute)
+		later(10 * time.Minute)
 		if reports := w.source.received(); len(reports) != 1 || !strings.Contains(faults(reports[0]), errInjected.Error()) {
 			t.Errorf("of a lasting fault the reports are %+v", reports)
 		}
 		w.machine.breaks(nil)
-		time.Sleep(10 * time.Minute)
+		later(10 * time.Minute)
 		if reports := w.source.received(); len(reports) != 1 || faults(reports[0]) != "" {
 			t.Errorf("after the fault the reports are %+v", reports)
 		}
@@ -78,9 +78,9 @@ func TestReport_LastingFault(t *testing.T) {
 			w.machine.change(func(s *plan.State) { a := s.Accounts["alice"]; a.Shell = shell; s.Accounts["alice"] = a })
 		}
 		shell("/bin/false")
-		time.Sleep(10 * time.Minute)
+		later(10 * time.Minute)
 		shell(layout.Shell)
-		time.Sleep(10 * time.Minute)
+		later(10 * time.Minute)
 		reports := w.source.received()
 		if len(reports) != 2 || faults(reports[0]) == "" || faults(reports[1]) != "" {
 			t.Errorf("of a fault that somebody mended the reports are %+v", reports)
@@ -117,12 +117,12 @@ func TestReport_ControlPlaneAway(t *testing.T) {
 				if got := w.machine.may("alice"); got != "locked" {
 					t.Errorf("while reports go nowhere alice has %q after she was revoked", got)
 				}
-				time.Sleep(time.Hour)
+				later(time.Hour)
 				if tries < 60 || tries > 1000 {
 					t.Errorf("tried %d times in an hour", tries)
 				}
 				w.source.takes(nil)
-				time.Sleep(time.Minute)
+				later(time.Minute)
 				if got := serials(w.source.received()); len(got) != 2 || got[0] != 7 || got[1] != 8 {
 					t.Errorf("reports of the serials %v arrived, want 7 and 8", got)
 				}
@@ -145,9 +145,9 @@ func TestReport_NotTaken(t *testing.T) {
 		stop := w.run()
 		defer stop()
 		w.issue(newBundle(7, newUser("alice", 20001, true)))
-		time.Sleep(time.Minute)
+		later(time.Minute)
 		w.issue(newBundle(8))
-		time.Sleep(time.Minute)
+		later(time.Minute)
 		if got := serials(w.source.received()); len(got) != 1 || got[0] != 8 {
 			t.Errorf("reports of the serials %v arrived, want 8", got)
 		}
@@ -169,7 +169,7 @@ func TestReport_ManyWaiting(t *testing.T) {
 			synctest.Wait()
 		}
 		w.source.takes(nil)
-		time.Sleep(time.Minute)
+		later(time.Minute)
 		got := serials(w.source.received())
 		if len(got) != 101 || got[0] != 1 || got[1] != 21 || got[100] != 120 { // one was on its way
 			t.Errorf("%d reports arrived, %v", len(got), got)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"latchkey/agent/cache"
 	"latchkey/agent/plan"
@@ -158,10 +159,18 @@ func (a *Agent) users() map[authz.Username]authz.UserID {
 	return users
 }
 
+// refusals lists who was left out. The names are as they came, so they may be
+// anything: what is longer than any name is cut, or one user could make the
+// report too long to be taken.
 func refusals(p plan.Plan) []wire.Result {
+	const most = 64
 	out := []wire.Result{}
 	for _, r := range p.Refused {
-		out = append(out, result(r.Name, r.Reason))
+		what := r.Name
+		if len(what) > most {
+			what = strings.ToValidUTF8(what[:most], "") + "…"
+		}
+		out = append(out, result(what, r.Reason))
 	}
 	return out
 }

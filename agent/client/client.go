@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -66,6 +67,12 @@ func New(server string, pin wire.Pin, instance authz.InstanceID, key ed25519.Pri
 	rc.RetryMax = maxTries
 	rc.RetryWaitMin, rc.RetryWaitMax = minPause, maxPause
 	rc.Backoff = func(_, _ time.Duration, attempt int, _ *http.Response) time.Duration { return Pause(attempt) }
+	rc.CheckRetry = func(ctx context.Context, resp *http.Response, err error) (bool, error) {
+		if errors.Is(err, ErrServer) {
+			return false, err // it will not be another one in a second
+		}
+		return retryablehttp.DefaultRetryPolicy(ctx, resp, err)
+	}
 	rc.ErrorHandler = retryablehttp.PassthroughErrorHandler
 	rc.HTTPClient = &http.Client{
 		Transport: &http.Transport{
@@ -88,11 +95,17 @@ func New(server string, pin wire.Pin, instance authz.InstanceID, key ed25519.Pri
 // ParseServer reads the control plane's address: https://HOST[:PORT].
 func ParseServer(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || (u.Path != "" && u.Path != "/") {
+	if err != nil || u.Hostname() == "" || !isPort(u) || (u.Path != "" && u.Path != "/") ||
+		*u != (url.URL{Scheme: "https", Host: u.Host, Path: u.Path}) {
 		return nil, fmt.Errorf("server %q is not https://HOST:PORT", s)
 	}
 	u.Path = ""
 	return u, nil
+}
+
+func isPort(u *url.URL) bool {
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && n > 0 || u.Port() == "" && !strings.HasSuffix(u.Host, ":")
 }
 
 // Pause returns how long to wait before the attempt after the given one, counted

@@ -90,7 +90,7 @@ func readGroups(text string) (map[string]plan.Group, map[string][]string) {
 	memberOf := map[string][]string{}
 	for line := range strings.Lines(text) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), ":")
-		if len(f) != 4 || f[0] == "" {
+		if len(f) != 4 || f[0] == "" || f[0][0] == '#' {
 			continue
 		}
 		gid, err := strconv.ParseUint(f[2], 10, 32)
@@ -120,17 +120,32 @@ func includesFolder(sudoers, folder string) bool {
 	return false
 }
 
-// includedFolder reads an includedir line (sudoers(5)).
+// includedFolder reads an includedir line (sudoers(5)). Behind a blank #includedir
+// is a comment. What sudo may read otherwise, as a path with escapes, counts as no
+// such line: then the machine is one on which sudo does not read our folder.
 func includedFolder(line string) (string, bool) {
-	word, path, _ := strings.Cut(strings.TrimSpace(line), " ")
-	if tabWord, tabPath, tab := strings.Cut(strings.TrimSpace(line), "\t"); tab && len(tabWord) < len(word) {
-		word, path = tabWord, tabPath
+	rest, found := strings.CutPrefix(line, "#includedir")
+	if !found {
+		rest, found = strings.CutPrefix(strings.TrimLeft(line, " \t"), "@includedir")
 	}
-	if word != "@includedir" && word != "#includedir" {
+	text := strings.TrimLeft(rest, " \t")
+	if !found || text == rest {
 		return "", false
 	}
-	path = strings.Trim(strings.TrimSpace(path), `"`)
-	return strings.TrimRight(path, "/"), path != ""
+	path, after, whole := firstWord(text)
+	path, after = strings.TrimRight(path, "/"), strings.TrimSpace(after)
+	return path, whole && path != "" && (after == "" || after[0] == '#')
+}
+
+// firstWord cuts a text behind its first word, which may be quoted.
+func firstWord(text string) (word, rest string, whole bool) {
+	if quoted, ok := strings.CutPrefix(text, `"`); ok {
+		return strings.Cut(quoted, `"`)
+	}
+	if end := strings.IndexAny(text, " \t\r\n"); end >= 0 {
+		return text[:end], text[end:], true
+	}
+	return text, "", true
 }
 
 // stagedSudoers is the main sudoers text with the folder's include replaced by
@@ -148,7 +163,7 @@ func stagedSudoers(sudoers, folder string, files []string, ours, candidate strin
 			if name == ours {
 				path = candidate
 			}
-			b.WriteString("#include " + strings.ReplaceAll(path, " ", `\ `) + "\n")
+			b.WriteString("#include " + strings.NewReplacer(`\`, `\\`, " ", `\ `, "\t", "\\\t").Replace(path) + "\n")
 		}
 	}
 	if !strings.HasSuffix(b.String(), "\n") {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"latchkey/agent/plan"
@@ -20,7 +21,7 @@ func (h *Host) apply(ctx context.Context, s plan.Step) error {
 	case plan.OpTakeSudo, plan.OpGiveSudo:
 		return h.writeSudoers(ctx, s)
 	case plan.OpDropGroups:
-		return h.usermod(ctx, s, "-G", h.Layout.MarkerGroup)
+		return h.dropGroups(ctx, s)
 	case plan.OpEndSessions:
 		return h.endSessions(ctx, s)
 	case plan.OpLock:
@@ -28,7 +29,7 @@ func (h *Host) apply(ctx context.Context, s plan.Step) error {
 	case plan.OpRetire:
 		return h.retire(ctx, s)
 	case plan.OpCreateGroup:
-		return h.ignoreExit(9)(h.run(ctx, "groupadd", "--system", "--", s.Group))
+		return h.createGroup(ctx, s.Group)
 	case plan.OpCreateHookUser:
 		return h.createHookUser(ctx, s.Group)
 	case plan.OpMakeFolder:
@@ -50,9 +51,9 @@ func (h *Host) apply(ctx context.Context, s plan.Step) error {
 	case plan.OpDeleteAccount:
 		return h.deleteAccount(ctx, s)
 	case plan.OpDeleteGroup:
-		return h.ignoreExit(6)(h.run(ctx, "groupdel", "--", s.Group))
+		return h.deleteGroup(ctx, s.Group)
 	case plan.OpDeleteHookUser:
-		return h.ignoreExit(6)(h.run(ctx, "userdel", "--", s.Group))
+		return h.deleteUser(ctx, s.Group)
 	case plan.OpRemoveFolder:
 		return h.Files.RemoveDir(s.Path)
 	}
@@ -148,6 +149,60 @@ func (h *Host) usermod(ctx context.Context, s plan.Step, args ...string) error {
 	return err
 }
 
+func (h *Host) dropGroups(ctx context.Context, s plan.Step) error {
+	if err := h.usermod(ctx, s, "-G", h.Layout.MarkerGroup); err != nil {
+		return err
+	}
+	a, _, err := account(s.User.String())
+	for _, g := range a.Groups {
+		if g != a.Name && g != h.Layout.MarkerGroup {
+			return fmt.Errorf("account %s is still in group %s after usermod", s.User, g)
+		}
+	}
+	return err
+}
+
+func (h *Host) createGroup(ctx context.Context, name string) error {
+	if err := h.ignoreExit(9)(h.run(ctx, "groupadd", "--system", "--", name)); err != nil {
+		return err
+	}
+	return proveGroup(name, true)
+}
+
+func (h *Host) deleteUser(ctx context.Context, name string) error {
+	if err := h.ignoreExit(6)(h.run(ctx, "userdel", "--", name)); err != nil {
+		return err
+	}
+	_, found, err := account(name)
+	if err == nil && found {
+		err = fmt.Errorf("account %s is still there after userdel", name)
+	}
+	return err
+}
+
+func (h *Host) deleteGroup(ctx context.Context, name string) error {
+	if err := h.ignoreExit(6)(h.run(ctx, "groupdel", "--", name)); err != nil {
+		return err
+	}
+	return proveGroup(name, false)
+}
+
+// proveGroup looks whether a group is there, or is not.
+func proveGroup(name string, want bool) error {
+	text, err := readAll(groupFile)
+	if err != nil {
+		return err
+	}
+	groups, _ := readGroups(text[0])
+	switch _, found := groups[name]; {
+	case want && !found:
+		return fmt.Errorf("group %s is not there after groupadd", name)
+	case !want && found:
+		return fmt.Errorf("group %s is still there after groupdel", name)
+	}
+	return nil
+}
+
 func (h *Host) lock(ctx context.Context, s plan.Step) error {
 	if err := h.usermod(ctx, s, "-L", "-e", "1"); err != nil {
 		return err
@@ -175,7 +230,14 @@ func (h *Host) createHookUser(ctx context.Context, name string) error {
 	} else {
 		args = append(args, "--user-group")
 	}
-	return h.ignoreExit(9)(h.run(ctx, "useradd", append(args, "--", name)...))
+	if err := h.ignoreExit(9)(h.run(ctx, "useradd", append(args, "--", name)...)); err != nil {
+		return err
+	}
+	_, found, err := account(name)
+	if err == nil && !found {
+		err = fmt.Errorf("account %s is not there after useradd", name)
+	}
+	return err
 }
 
 // createAccount makes the private group, the account and its home. The password
@@ -200,10 +262,12 @@ func (h *Host) createAccount(ctx context.Context, s plan.Step) error {
 	switch {
 	case err != nil:
 		return err
-	case homeErr != nil || !info.IsDir() || ownerOf(info) != uint32(s.UID):
-		return plan.ErrHomeForeign
 	case !found || a.UID != uint32(s.UID) || a.GID != uint32(s.UID) || a.Home != home || a.Password != "*" || a.Expires != 0:
 		return fmt.Errorf("account %s is not as useradd was asked to make it", name)
+	case homeErr != nil:
+		return fmt.Errorf("home of account %s: %w", name, homeErr)
+	case !info.IsDir() || ownerOf(info) != uint32(s.UID):
+		return plan.ErrHomeForeign
 	}
 	return nil
 }
@@ -230,8 +294,18 @@ func (h *Host) repair(ctx context.Context, s plan.Step) error {
 	if err := h.ownGroup(ctx, s); err != nil {
 		return err
 	}
-	return h.usermod(ctx, s, "-p", "*", "-e", "", "-s", h.Layout.Shell, "-d", h.Layout.Home(s.User),
+	home := h.Layout.Home(s.User)
+	err := h.usermod(ctx, s, "-p", "*", "-e", "", "-s", h.Layout.Shell, "-d", home,
 		"-g", s.UID.String(), "-a", "-G", h.Layout.MarkerGroup)
+	if err != nil {
+		return err
+	}
+	a, _, err := account(s.User.String())
+	if err == nil && (a.Password != "*" || a.Expires != 0 || a.Shell != h.Layout.Shell || a.Home != home || a.GID != uint32(s.UID) ||
+		!slices.Contains(a.Groups, h.Layout.MarkerGroup)) {
+		err = fmt.Errorf("account %s is not as usermod was asked to make it", s.User)
+	}
+	return err
 }
 
 // deleteAccount removes account and private group and keeps the home.
@@ -239,7 +313,7 @@ func (h *Host) deleteAccount(ctx context.Context, s plan.Step) error {
 	if err := ours(s); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := h.ignoreExit(6)(h.run(ctx, "userdel", "--", s.User.String())); err != nil {
+	if err := h.deleteUser(ctx, s.User.String()); err != nil {
 		return err
 	}
 	// userdel leaves the group where login.defs says so.
@@ -248,7 +322,7 @@ func (h *Host) deleteAccount(ctx context.Context, s plan.Step) error {
 		return err
 	}
 	if groups, _ := readGroups(text[0]); groups[s.User.String()].GID == uint32(s.UID) {
-		return h.ignoreExit(6)(h.run(ctx, "groupdel", "--", s.User.String()))
+		return h.deleteGroup(ctx, s.User.String())
 	}
 	return nil
 }
@@ -295,8 +369,11 @@ func (h *Host) checkSudoers(ctx context.Context, candidate string) error {
 	}
 	var files []string
 	for _, e := range entries {
-		// sudo passes over names with a dot or a trailing ~ (sudoers(5)).
-		if n := e.Name(); !strings.Contains(n, ".") && !strings.HasSuffix(n, "~") && !e.IsDir() {
+		// sudo passes over names with a dot or a trailing ~ and over what is no
+		// plain file (sudoers(5)).
+		n := e.Name()
+		info, err := os.Stat(filepath.Join(folder, n))
+		if err == nil && info.Mode().IsRegular() && !strings.Contains(n, ".") && !strings.HasSuffix(n, "~") {
 			files = append(files, n)
 		}
 	}
@@ -305,6 +382,7 @@ func (h *Host) checkSudoers(ctx context.Context, candidate string) error {
 	if _, err := h.Files.Replace(staged, []byte(text), safefile.Attr{Mode: 0o440}, nil); err != nil {
 		return err
 	}
-	_, err = h.run(ctx, "visudo", "-c", "-s", "-q", "-f", staged)
+	// Without -q, which keeps visudo from saying whose file is broken and where.
+	_, err = h.run(ctx, "visudo", "-c", "-s", "-f", staged)
 	return errors.Join(err, h.Files.Remove(staged))
 }

@@ -151,6 +151,10 @@ func observeFile(path string) (plan.File, error) {
 		return f, nil
 	}
 	f.Content, _, err = safefile.Read(path, maxOurFile)
+	if errors.Is(err, safefile.ErrTooLong) {
+		f.Odd = true // we wrote no such thing, and it must not stop a revocation
+		return f, nil
+	}
 	return f, err
 }
 

@@ -93,16 +93,20 @@ func oneLine(s string) string {
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }), "; ")
 }
 
-// bounded keeps the first bytes written to it and drops the rest.
+// bounded keeps the first bytes written to it and drops the rest. The buffer is
+// not embedded: its ReadFrom, which knows no bound, would be used instead.
 type bounded struct {
-	bytes.Buffer
+	kept bytes.Buffer
 	most int
 }
 
 // Write takes everything and keeps what fits.
 func (b *bounded) Write(p []byte) (int, error) {
-	if room := b.most - b.Len(); room > 0 {
-		b.Buffer.Write(p[:min(room, len(p))])
+	if room := b.most - b.kept.Len(); room > 0 {
+		b.kept.Write(p[:min(room, len(p))])
 	}
 	return len(p), nil
 }
+
+// String returns what was kept.
+func (b *bounded) String() string { return b.kept.String() }

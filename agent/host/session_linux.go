@@ -26,16 +26,26 @@ const (
 
 // endSessions ends the sessions and processes of one uid and of no other.
 // logind, where it is, ends whole sessions, with what sudo started in them; what
-// is left is ended process by process.
+// is left is ended process by process, also when logind is in trouble.
 func (h *Host) endSessions(ctx context.Context, s plan.Step) error {
-	if _, err := os.Stat("/run/systemd/seats"); err == nil {
-		// Ends with 1 when logind knows no such user: nothing to end then.
-		if _, err := h.run(ctx, "loginctl", "terminate-user", s.UID.String()); err != nil && exitCode(err) != 1 &&
-			!errors.Is(err, errNoTool) {
-			return err
-		}
-	}
+	err := h.endLogins(ctx, s)
 	h.point("sessions.logind")
+	return errors.Join(err, endProcesses(ctx, s))
+}
+
+func (h *Host) endLogins(ctx context.Context, s plan.Step) error {
+	if _, err := os.Stat("/run/systemd/seats"); err != nil {
+		return nil
+	}
+	// Ends with 1 when logind knows no such user: nothing to end then.
+	_, err := h.run(ctx, "loginctl", "terminate-user", s.UID.String())
+	if exitCode(err) == 1 || errors.Is(err, errNoTool) {
+		return nil
+	}
+	return err
+}
+
+func endProcesses(ctx context.Context, s plan.Step) error {
 	deadline := time.Now().Add(endDeadline)
 	killAt := time.Now().Add(endGrace)
 	signal := syscall.SIGTERM

@@ -14,6 +14,7 @@ func listenAddresses(text string) []string {
 		if !found {
 			continue
 		}
+		value, _, _ = strings.Cut(value, " ") // a routing domain may follow
 		host, port, err := net.SplitHostPort(value)
 		if err != nil {
 			continue

@@ -1,0 +1,158 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/agent/plan"
+)
+
+// testHook holds R58 and H1: what sshd would refuse to run is found before sshd
+// does.
+func testHook(t *testing.T, s *space) {
+	const folder, hook = "/var/lib/latchkey/bin", "/var/lib/latchkey/bin/hook"
+	s.Layout.Hook = hook
+	for situation, c := range map[string]struct {
+		spoil func()
+		fine  bool
+	}{
+		"good":            {func() {}, true},
+		"read-only":       {func() { must(t, os.Chmod(hook, 0o555)) }, true},
+		"missing":         {func() { must(t, os.Remove(hook)) }, false},
+		"group-writable":  {func() { must(t, os.Chmod(hook, 0o775)) }, false},
+		"world-writable":  {func() { must(t, os.Chmod(hook, 0o757)) }, false},
+		"of-another":      {func() { must(t, os.Chown(hook, 1234, 0)) }, false},
+		"not-executable":  {func() { must(t, os.Chmod(hook, 0o644)) }, false},
+		"root-alone":      {func() { must(t, os.Chmod(hook, 0o700)) }, false},
+		"folder":          {func() { must(t, os.Remove(hook)); must(t, os.Mkdir(hook, 0o755)) }, false},
+		"folder-writable": {func() { must(t, os.Chmod(folder, 0o775)) }, false},
+		"folder-sticky":   {func() { must(t, os.Chmod(folder, 0o777|os.ModeSticky)) }, false},
+		"folder-of-other": {func() { must(t, os.Chown(folder, 1234, 0)) }, false},
+		"above-writable":  {func() { must(t, os.Chmod(filepath.Dir(folder), 0o777)) }, false},
+	} {
+		t.Run(situation, func(t *testing.T) {
+			must(t, os.RemoveAll(folder))
+			must(t, os.Chmod(filepath.Dir(folder), 0o755))
+			must(t, os.Mkdir(folder, 0o755))
+			s.write(hook, "#!/bin/sh\n", 0o755)
+			c.spoil()
+			err := s.checkHook()
+			if (err == nil) != c.fine || err != nil && !errors.Is(err, errHook) {
+				t.Errorf("it gives %v", err)
+			}
+			have, err := s.Observe(t.Context(), nil, s.owned)
+			if err != nil || (have.Hook == nil) != c.fine {
+				t.Errorf("a pass sees %v, %v", have.Hook, err)
+			}
+		})
+	}
+}
+
+// testSSHD holds R66: a drop-in that sshd does not take, or takes and does not use,
+// leaves what was there before.
+func testSSHD(t *testing.T, s *space) {
+	must(t, os.RemoveAll("/etc/ssh"))
+	must(t, os.MkdirAll("/etc/ssh/sshd_config.d", 0o755))
+	s.write("/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\n", 0o644)
+	must(t, os.Mkdir("/var/lib/latchkey/bin", 0o755))
+	s.Layout.Hook = "/var/lib/latchkey/bin/hook"
+	s.write(s.Layout.Hook, "#!/bin/sh\n", 0o755)
+	ours := "authorizedkeyscommand " + plan.HookCommand(s.Layout) + "\nauthorizedkeyscommanduser latchkey-keys\nauthorizedkeysfile none\n"
+	step := plan.Step{Op: plan.OpWriteSSHD, Path: s.Layout.SSHD, Attr: plan.Attr{Owner: "root", Group: "root", Mode: 0o644}}
+	bad := &exitError{tool: "sshd", code: 255, stderr: "bad configuration"}
+	tests := map[string]struct {
+		test, show error // what sshd -t and sshd -T end with
+		settings   string
+		fails      string
+	}{
+		"used":              {nil, nil, ours, ""},
+		"used-first-counts": {nil, nil, ours + "authorizedkeyscommand /usr/bin/other\n", ""},
+		"not-taken":         {bad, nil, ours, "bad configuration"},
+		"not-shown":         {nil, bad, ours, "bad configuration"},
+		"not-included":      {nil, nil, "authorizedkeyscommand none\nauthorizedkeysfile .ssh/authorized_keys\n", "is there an Include"},
+		"another-hook":      {nil, nil, strings.Replace(ours, s.Layout.Hook, "/usr/bin/other", 1), "is there an Include"},
+		"another-user":      {nil, nil, strings.Replace(ours, "user latchkey-keys", "user root", 1), "is there an Include"},
+		"keys-of-homes":     {nil, nil, strings.Replace(ours, "none", ".ssh/authorized_keys", 1), "is there an Include"},
+		"nothing-shown":     {nil, nil, "", "is there an Include"},
+	}
+	for situation, test := range tests {
+		for before, content := range map[string]string{"fresh": "", "damaged": "# old\n"} {
+			t.Run(situation+"/"+before, func(t *testing.T) {
+				must(t, os.RemoveAll(s.Layout.SSHD))
+				if content != "" {
+					s.write(s.Layout.SSHD, content, 0o644)
+				}
+				s.Run = func(_ context.Context, tool string, args ...string) (string, error) {
+					switch {
+					case tool != "sshd":
+						t.Errorf("%s was run", tool)
+					case args[0] == "-t":
+						staged, err := os.ReadFile(args[len(args)-1])
+						if err != nil || !strings.HasSuffix(string(staged), "\nInclude /etc/ssh/sshd_config.d/*.conf\n") {
+							t.Errorf("sshd was shown %q, %v", staged, err)
+						}
+						return "", test.test
+					}
+					return test.settings, test.show
+				}
+				defer func() { s.Run = nil }()
+				err := s.Apply(t.Context(), step)
+				now, _ := os.ReadFile(s.Layout.SSHD) // a missing file is empty here
+				want := content
+				if test.fails == "" {
+					want = string(plan.SSHDFile(s.Layout))
+				}
+				if (err == nil) != (test.fails == "") || err != nil && !strings.Contains(err.Error(), test.fails) || string(now) != want {
+					t.Errorf("it gives %v, the file is %q", err, now)
+				}
+				if left, err := os.ReadDir(s.Layout.AgentDir); err != nil || len(left) != 0 {
+					t.Errorf("left is %v, %v", left, err)
+				}
+			})
+		}
+	}
+}
+
+// TestGreets: an SSH server is known by its first line (RFC 4253, 4.2), and one
+// that says too much or nothing does not hold the agent.
+func TestGreets(t *testing.T) {
+	t.Parallel()
+	for situation, c := range map[string]struct {
+		says string
+		fine bool
+	}{
+		"openssh": {"SSH-2.0-OpenSSH_9.2p1\r\n", true}, "ssh-1": {"SSH-1.99-x\r\n", false}, "web": {"HTTP/1.0 400 Bad Request\r\n", false},
+		"nothing": {"", false}, "no-line": {"SSH-2.0-x", false}, "endless": {strings.Repeat("SSH-2.0-", 1<<20), false},
+	} {
+		t.Run(situation, func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			must(t, err)
+			defer l.Close()
+			go func() {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				defer conn.Close()
+				_, _ = io.WriteString(conn, c.says)
+				_, _ = conn.Read(make([]byte, 1)) // until the other side goes
+			}()
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			if err := greets(ctx, l.Addr().String()); (err == nil) != c.fine {
+				t.Errorf("it gives %v", err)
+			}
+		})
+	}
+	if err := greets(t.Context(), "127.0.0.1:1"); err == nil {
+		t.Error("nobody greets")
+	}
+}

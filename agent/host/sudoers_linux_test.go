@@ -1,0 +1,173 @@
+package host
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"latchkey/agent/plan"
+	"latchkey/agent/safefile"
+)
+
+// testIncludeLines asks visudo: wherever we say that sudo reads the folder, it does.
+func testIncludeLines(t *testing.T, s *space) {
+	s.write("/etc/sudoers.d/probe", "# nothing\n", 0o440)
+	agrees := 0
+	for _, c := range includes {
+		s.write("/etc/probe-sudoers", "Defaults env_reset\n"+c.line+"\nroot ALL=(ALL) ALL\n", 0o440)
+		out, _ := s.command("visudo", "-c", "-f", "/etc/probe-sudoers") // ends with 1 where a line is none of its own
+		reads := strings.Contains(out, "sudoers.d/probe: parsed OK") || strings.Contains(out, "sudoers.d//probe: parsed OK")
+		if ours := includesFolder("Defaults env_reset\n"+c.line+"\nroot ALL=(ALL) ALL\n", "/etc/sudoers.d"); ours != reads {
+			t.Errorf("%q: we say %t, visudo %t: %s", c.line, ours, reads, out)
+		}
+		if reads {
+			agrees++
+		}
+	}
+	if agrees < 5 {
+		t.Errorf("visudo read the folder only %d times", agrees)
+	}
+}
+
+func (s *space) giveSudo(names ...string) error {
+	s.t.Helper()
+	step := plan.Step{Op: plan.OpGiveSudo, Path: s.Layout.Sudoers, Attr: plan.Attr{Owner: "root", Group: "root", Mode: 0o440}}
+	for _, n := range names {
+		step.Rules = append(step.Rules, plan.Rule{User: named(s.t, n, 20001, true).Username})
+	}
+	return s.Apply(s.t.Context(), step)
+}
+
+// testSudoers: among everything that may lie in the folder and that sudo passes
+// over or reads, our file goes in, and sudo says exactly what it gives.
+func testSudoers(t *testing.T, s *space) {
+	s.become(named(t, "alice", 20001, false), named(t, "carol", 20003, false))
+	for _, file := range []string{"README", "a b", "a\tb", `a\b`, `a"b`, "é", "-x", "#c", "10-cloud"} {
+		s.write("/etc/sudoers.d/"+file, "# nothing\n", 0o440)
+	}
+	for _, file := range []string{"x.bak", "x~", ".hidden", ".latchkey.00.new"} {
+		s.write("/etc/sudoers.d/"+file, "garbage\n", 0o440)
+	}
+	must(t, os.Mkdir("/etc/sudoers.d/folder", 0o755))
+	must(t, os.Symlink("/etc", "/etc/sudoers.d/linked-folder"))
+	must(t, os.Symlink("/nowhere", "/etc/sudoers.d/dangling"))
+	must(t, unix.Mkfifo("/etc/sudoers.d/fifo", 0o600))
+	must(t, s.giveSudo("alice"))
+	if err := s.giveSudo(); err != nil { // nobody left to give it to: not our file's business
+		t.Error(err)
+	}
+	content, attr, err := safefile.Read(s.Layout.Sudoers, 1<<20)
+	if err != nil || attr != (safefile.Attr{Mode: 0o440}) || !strings.HasSuffix(string(content), "\nalice ALL=(ALL:ALL) NOPASSWD: ALL\n") {
+		t.Errorf("our file is %q, %+v, %v", content, attr, err)
+	}
+	if out, err := s.command("sudo", "-l", "-U", "alice"); err != nil || !strings.Contains(out, "(ALL : ALL) NOPASSWD: ALL") {
+		t.Errorf("sudo says of alice: %v %s", err, out)
+	}
+	if out, _ := s.command("sudo", "-l", "-U", "carol"); !strings.Contains(out, "is not allowed to run sudo") {
+		t.Errorf("sudo says of carol: %s", out)
+	}
+	if out, err := s.command("visudo", "-c"); err != nil {
+		t.Errorf("the whole policy: %s", out)
+	}
+	s.wantNoLeftovers()
+}
+
+// wantNoLeftovers: no candidate and no staged policy stays.
+func (s *space) wantNoLeftovers() {
+	s.t.Helper()
+	for _, pattern := range []string{"/etc/sudoers.d/.latchkey.*", s.Layout.AgentDir + "/*"} {
+		left, err := filepath.Glob(pattern)
+		must(s.t, err)
+		for _, path := range left {
+			if path != "/etc/sudoers.d/.latchkey.00.new" { // testSudoers put it there
+				s.t.Errorf("%s is left", path)
+			}
+		}
+	}
+}
+
+// testSudoersRefused holds S5 and R50: in a policy that would not be whole our file
+// is not put in, the error names whose file is wrong, and what was there stays.
+func testSudoersRefused(t *testing.T, s *space) {
+	tests := map[string]struct {
+		prepare func()
+		says    string
+	}{
+		"garbage-in-another":  {func() { s.write("/etc/sudoers.d/zz-theirs", "garbage here now\n", 0o440) }, "/etc/sudoers.d/zz-theirs:1"},
+		"cut-short":           {func() { s.write("/etc/sudoers.d/10-theirs", "bob ALL=(ALL) NOPASS", 0o440) }, "/etc/sudoers.d/10-theirs"},
+		"continued-last-line": {func() { s.write("/etc/sudoers.d/10-theirs", "bob ALL=(ALL) ALL, \\\n", 0o440) }, "invalid line continuation"},
+		"alias-twice": {func() {
+			s.write("/etc/sudoers.d/10-one", "User_Alias ADMINS = bob\n", 0o440)
+			s.write("/etc/sudoers.d/20-two", "User_Alias ADMINS = eve\n", 0o440)
+		}, `/etc/sudoers.d/20-two:1:`},
+		"alias-of-nobody": {func() { s.write("/etc/sudoers.d/10-theirs", "ADMINS ALL=(ALL) ALL\n", 0o440) }, "ADMINS"},
+		"include-of-itself": {func() {
+			s.write("/etc/sudoers.d/10-loop", "@include /etc/sudoers.d/10-loop\n", 0o440)
+		}, "10-loop"},
+		"include-of-nothing": {func() { s.write("/etc/sudoers.d/10-theirs", "@include /etc/no-such-file\n", 0o440) }, "no-such-file"},
+		"main-broken":        {func() { s.write("/etc/sudoers", "garbage here now\n@includedir /etc/sudoers.d\n", 0o440) }, "syntax error"},
+		"main-missing":       {func() { must(t, os.Remove("/etc/sudoers")) }, "/etc/sudoers: no such file"},
+		"folder-missing":     {func() { must(t, os.RemoveAll("/etc/sudoers.d")) }, "/etc/sudoers.d"},
+		"folder-writable":    {func() { must(t, os.Chmod("/etc/sudoers.d", 0o777)) }, safefile.ErrUnsafe.Error()},
+		"our-name-is-a-link": {func() {
+			must(t, os.Remove("/etc/sudoers.d/90-latchkey"))
+			must(t, os.Symlink("/etc/shadow", "/etc/sudoers.d/90-latchkey"))
+		}, safefile.ErrNotRegular.Error()},
+	}
+	for situation, test := range tests {
+		t.Run(situation, func(t *testing.T) {
+			must(t, os.RemoveAll("/etc/sudoers.d"))
+			must(t, os.Mkdir("/etc/sudoers.d", 0o755))
+			s.write("/etc/sudoers", "root ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n", 0o440)
+			must(t, s.giveSudo("alice"))
+			test.prepare()
+			before := s.etc()
+			err := s.giveSudo("alice", "bob")
+			if err == nil || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("it gives %v, want %q", err, test.says)
+			}
+			for path, now := range s.etc() {
+				if now != before[path] {
+					t.Errorf("%s is now %q, was %q", path, now, before[path])
+				}
+			}
+			s.wantNoLeftovers()
+		})
+	}
+}
+
+// testSudoEffective: sudo that is not there or does not read our folder is known.
+func testSudoEffective(t *testing.T, s *space) {
+	effective := func() bool {
+		have, err := s.Observe(t.Context(), nil, s.owned)
+		must(t, err)
+		return have.SudoEffective
+	}
+	if !effective() {
+		t.Error("sudo is there and is said not to be")
+	}
+	s.write("/etc/sudoers", "root ALL=(ALL:ALL) ALL\n @includedir /etc/sudoers.d # ours\n", 0o440)
+	if !effective() {
+		t.Error("a line with a comment is not read")
+	}
+	s.write("/etc/sudoers", "root ALL=(ALL:ALL) ALL\n #includedir /etc/sudoers.d\n", 0o440)
+	if effective() {
+		t.Error("a comment is taken for a line")
+	}
+	must(t, os.Remove("/etc/sudoers"))
+	if effective() {
+		t.Error("without a policy sudo is said to be there")
+	}
+	if _, err := os.Stat("/etc/sudoers"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("looking made a policy: %v", err)
+	}
+	p := s.plan(named(t, "alice", 20001, true))
+	if len(p.Refused) != 1 || !errors.Is(p.Refused[0].Reason, plan.ErrNoSudo) || strings.Contains(p.String(), s.Layout.Sudoers) {
+		t.Errorf("the plan is\n%s", p)
+	}
+}
