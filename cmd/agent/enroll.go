@@ -49,7 +49,7 @@ func (p program) join(cmd *cobra.Command, server, tokenFile string) error {
 	if err := p.needs(); err != nil {
 		return err
 	}
-	identity, err := agent.Enroll(cmd.Context(), p.dir(), u.String(), token, p.facts(u.String()), newLog(cmd.ErrOrStderr()))
+	identity, err := agent.Enroll(cmd.Context(), p.dir(), u.String(), token, p.facts(u.String()), newLog(io.Discard))
 	if errors.Is(err, agent.ErrEnrolled) {
 		return cli.Hint(err, "latchkey-agent revert gives it back first")
 	}

@@ -41,7 +41,8 @@ func (p program) needs() error {
 	return nil
 }
 
-// agent returns an agent for the enrolled machine, writing its log to w.
+// agent returns an agent for the enrolled machine, writing its log to w: only run
+// keeps a log, the other commands print what they did.
 func (p program) agent(w io.Writer) (*agent.Agent, error) {
 	if err := p.needs(); err != nil {
 		return nil, err
@@ -93,14 +94,16 @@ func newLog(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: drop}))
 }
 
-// interactive asks for a yes on a terminal and refuses elsewhere.
-func interactive(cmd *cobra.Command, yes bool, question string) error {
-	if yes {
+// askable refuses where nobody can be asked and no yes was given.
+func askable(cmd *cobra.Command, yes bool) error {
+	if yes || cli.IsTerminal(cmd.InOrStdin()) {
 		return nil
 	}
-	if !cli.IsTerminal(cmd.InOrStdin()) {
-		return cli.Usage("give --yes to do it unasked", "%s needs --yes when it is not on a terminal", cmd.CommandPath())
-	}
+	return cli.Usage("give --yes to do it unasked", "%s needs --yes when it is not on a terminal", cmd.CommandPath())
+}
+
+// confirm asks for a yes.
+func confirm(cmd *cobra.Command, question string) error {
 	cmd.PrintErrf("%s Type yes: ", question)
 	var answer string
 	if _, err := fmt.Fscanln(cmd.InOrStdin(), &answer); err != nil || answer != "yes" {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 
 	"github.com/spf13/cobra"
@@ -48,7 +49,7 @@ state back. Users outside the group latchkey are not concerned.`,
 type changer func(*agent.Agent, context.Context) ([]wire.Result, error)
 
 func (p program) changeSSHD(cmd *cobra.Command, change changer) error {
-	a, err := p.agent(cmd.ErrOrStderr())
+	a, err := p.agent(io.Discard)
 	if err != nil {
 		return err
 	}
@@ -77,6 +78,9 @@ sshd drop-in, accounts, groups. Homes are kept and listed. Stop the service firs
 }
 
 func (p program) giveBack(cmd *cobra.Command, yes bool) error {
+	if err := askable(cmd, yes); err != nil {
+		return err
+	}
 	if err := p.needs(); err != nil {
 		return err
 	}
@@ -92,16 +96,16 @@ func (p program) giveBack(cmd *cobra.Command, yes bool) error {
 		return err
 	}
 	defer release()
-	a := &agent.Agent{Cache: cache.Open(plan.Linux(), p.files()), Machine: p.machine(), Layout: plan.Linux(), Log: newLog(cmd.ErrOrStderr())}
+	a := &agent.Agent{Cache: cache.Open(plan.Linux(), p.files()), Machine: p.machine(), Layout: plan.Linux(), Log: newLog(io.Discard)}
 	steps, err := a.RevertPlan(cmd.Context())
 	if err != nil {
 		return err
 	}
 	if !yes {
 		cmd.PrintErr(steps.String())
-	}
-	if err := interactive(cmd, yes, "This ends all access that latchkey gave."); err != nil {
-		return err
+		if err := confirm(cmd, "This ends all access that latchkey gave."); err != nil {
+			return err
+		}
 	}
 	results, homes, err := a.Revert(cmd.Context())
 	printed := printReport(cmd, wire.Report{Steps: results})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"slices"
 	"strconv"
@@ -42,7 +43,7 @@ func (p program) status() *cobra.Command {
 	}
 	asJSON := cli.JSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		a, err := p.agent(cmd.ErrOrStderr())
+		a, err := p.agent(io.Discard)
 		if err != nil {
 			return err
 		}
@@ -139,7 +140,7 @@ why the account USER may log in here. It asks nobody.`,
 		if err != nil {
 			return cli.Usage("a login name, such as alice", "user %q: %s", args[0], err)
 		}
-		a, err := p.agent(cmd.ErrOrStderr())
+		a, err := p.agent(io.Discard)
 		if err != nil {
 			return err
 		}

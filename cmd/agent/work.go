@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,7 +107,7 @@ does not answer, makes one pass over the machine and stops.`,
 
 // ready returns an agent that holds the newest bundle it can get.
 func (p program) ready(cmd *cobra.Command) (*agent.Agent, error) {
-	a, err := p.agent(cmd.ErrOrStderr())
+	a, err := p.agent(io.Discard)
 	if err != nil {
 		return nil, err
 	}
