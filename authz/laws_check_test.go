@@ -308,10 +308,11 @@ func plain(e ast.Expr, structs map[string]bool) bool {
 func checkParsedTypes(t tree) []string {
 	opaque := map[string][]string{
 		"authz/name": {"Username"}, "authz": {"Key", "ARN", "UserID", "StackID", "InstanceID", "id"}, "authz/wire": {"JoinToken"},
+		"authz/iam": {"Policy", "Action", "Resource", "Context"},
 	}
 	var broken []string
 	for _, s := range t.code() {
-		if _, found := s.library("fmt"); found && (s.pkg() == "authz" || s.pkg() == "authz/name") {
+		if _, found := s.library("fmt"); found && (s.pkg() == "authz" || s.pkg() == "authz/name" || s.pkg() == "authz/iam") {
 			broken = append(broken, s.path+": imports fmt, with which an error could quote what was typed")
 		}
 		ast.Inspect(s.File, func(n ast.Node) bool {

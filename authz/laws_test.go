@@ -24,8 +24,8 @@ type module struct {
 var modules = []module{
 	// Names and decisions, shared by both sides.
 	{path: "authz/name"},
-	{path: "authz", imports: "authz/name"},
-	{path: "authz/iam", imports: "authz authz/name"},
+	{path: "authz/iam", imports: "authz/name"},
+	{path: "authz", imports: "authz/name authz/iam"},
 	{path: "authz/wire", imports: "authz authz/name"},
 
 	// The agent's side. agent/hook takes names alone, so that the login hook stays small.

@@ -195,7 +195,9 @@ func leaving(grants []authz.Grant, owned plan.Ledger) map[authz.UID]bool {
 		uids[own.UID] = true
 	}
 	for _, g := range grants {
-		delete(uids, g.UID)
+		if own, ours := owned.Accounts[g.Username]; ours && own.UID == g.UID {
+			delete(uids, g.UID)
+		}
 	}
 	return uids
 }

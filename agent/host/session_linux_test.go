@@ -94,6 +94,18 @@ func testProcesses(t *testing.T, s *space) {
 		t.Errorf("before: %v", got)
 	}
 	s.start(alice, "echo; sleep 60 & wait")
+	// Also while somebody else's grant bears the uid: it is refused, and must not
+	// cover who leaves.
+	s.owned.Accounts[named(t, "alice", alice, false).Username] = plan.Owned{UID: alice, State: plan.Present}
+	for _, c := range []struct {
+		grant authz.Grant
+		found bool
+	}{{named(t, "eve", alice, false), true}, {named(t, "alice", alice, false), false}, {named(t, "alice", 20009, false), true}} {
+		have, err := s.Observe(t.Context(), []authz.Grant{c.grant}, s.owned)
+		if err != nil || (have.Processes[alice] > 0) != c.found {
+			t.Errorf("with a grant to %s (uid %s) her processes are seen as %v, %v", c.grant.Username, c.grant.UID, have.Processes, err)
+		}
+	}
 	one := s.start(bob, "echo; exec sleep 60")
 	if got := count(); got[alice] < 1 || got[bob] != 1 {
 		t.Errorf("of two users there are %v", got)
