@@ -15,7 +15,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/sys/unix"
 
 	"latchkey/agent/cache"
 	"latchkey/agent/plan"
@@ -46,14 +45,14 @@ func TestScripts(t *testing.T) {
 		outside(t)
 		return
 	}
-	must(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	must(t, syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
 	for _, folder := range []string{"/etc", "/home"} {
-		must(t, unix.Mount(folder, folder, "", unix.MS_BIND, ""))
-		must(t, unix.Mount("", folder, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+		must(t, syscall.Mount(folder, folder, "", syscall.MS_BIND, ""))
+		must(t, syscall.Mount("", folder, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
 	}
-	must(t, unix.Mount("tmpfs", "/var", "tmpfs", 0, "mode=755"))
+	must(t, syscall.Mount("tmpfs", "/var", "tmpfs", 0, "mode=755"))
 	must(t, os.Mkdir("/var/lib", 0o755))
-	// So that nobody can start the program.
+	// The scripts start the program as the user nobody too.
 	path, err := exec.LookPath("latchkey-agent")
 	must(t, err)
 	must(t, os.Chmod(filepath.Dir(filepath.Dir(path)), 0o755))
