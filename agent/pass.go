@@ -18,13 +18,18 @@ import (
 const maxRounds = 3
 
 // Plan observes the machine and says what a pass would do first, changing
-// nothing. The caller holds the cache's lock.
-func (a *Agent) Plan(ctx context.Context) (plan.Plan, error) {
+// nothing. It waits for a pass that is under way.
+func (a *Agent) Plan(ctx context.Context) (p plan.Plan, err error) {
+	release, err := a.Cache.Lock()
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	owned, err := a.Cache.Ledger()
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	p, _, err := a.look(ctx, owned)
+	p, _, err = a.look(ctx, owned)
 	return p, err
 }
 

@@ -84,9 +84,14 @@ func (a *Agent) Revert(ctx context.Context) (results []wire.Result, homes []stri
 	return results, homes, a.Cache.Forget()
 }
 
-// RevertPlan says what Revert would do. The caller holds the cache's lock.
-func (a *Agent) RevertPlan(ctx context.Context) (plan.Plan, error) {
-	p, _, _, err := a.revertPlan(ctx)
+// RevertPlan says what Revert would do. It waits for a pass that is under way.
+func (a *Agent) RevertPlan(ctx context.Context) (p plan.Plan, err error) {
+	release, err := a.Cache.Lock()
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	p, _, _, err = a.revertPlan(ctx)
 	return p, err
 }
 
