@@ -103,7 +103,7 @@ func serve(ctx context.Context, cfg config, out, logs io.Writer) (err error) {
 func newServer(ctx context.Context, cfg config, data *data, cert *certificate, log *slog.Logger) (*http.Server, error) {
 	cp, err := controlplane.New(ctx, controlplane.Config{
 		Store: data.store, Signer: data.dir.Signer(), VerifierKeys: data.dir.VerifierKeys(), Pin: cert.pin,
-		Account: cfg.AccountID, Region: cfg.Region, Secrets: data.dir.Sealer(),
+		Account: cfg.AccountID, Region: cfg.Region, Secrets: data.dir.Sealer(), AgentVersion: version,
 	})
 	if err != nil {
 		return nil, err

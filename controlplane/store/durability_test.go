@@ -17,6 +17,9 @@ import (
 const childEnv = "LATCHKEY_TEST_WRITE_TO"
 
 func TestMain(m *testing.M) {
+	if step := os.Getenv(stopEnv); step != "" {
+		os.Exit(stoppedChild(step, os.Getenv(dirEnv)))
+	}
 	if path := os.Getenv(childEnv); path != "" {
 		fmt.Fprintln(os.Stderr, writeForEver(path))
 		os.Exit(1)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"testing"
+	"time"
 )
 
 // CheckSQLite is checkSQLite.
@@ -50,4 +51,31 @@ func (s *Store) LimitPages(ctx context.Context, t *testing.T, pages int) {
 	if _, err := s.write.ExecContext(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", pages)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// NextEpoch is the epoch of a restore at a minute since 1970.
+func NextEpoch(backup int64, present *Contents, minute int64) int64 {
+	p := Restoration{Backup: Contents{Epoch: backup}, Present: present}
+	return p.nextEpoch(time.Unix(minute*60, 0))
+}
+
+// OpenAt opens a database as the version of this program did whose schema it was.
+func OpenAt(ctx context.Context, t *testing.T, path string, schema int64) *Store {
+	t.Helper()
+	s := &Store{}
+	var err error
+	if s.write, err = connect(path, 1, append(durable(), "_txlock=immediate")...); err != nil {
+		t.Fatal(err)
+	}
+	if s.read, err = connect(path, 1, durable()...); err != nil {
+		t.Fatal(err)
+	}
+	p, err := steps(s.write)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.UpTo(ctx, schema); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

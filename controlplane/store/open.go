@@ -42,10 +42,10 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{}
-	if s.write, err = connect(path, 1, "_txlock=immediate"); err != nil {
+	if s.write, err = connect(path, 1, append(durable(), "_txlock=immediate")...); err != nil {
 		return nil, err
 	}
-	if s.read, err = connect(path, readers, "_pragma=query_only(1)"); err != nil {
+	if s.read, err = connect(path, readers, append(durable(), "_pragma=query_only(1)")...); err != nil {
 		return nil, errors.Join(err, s.write.Close())
 	}
 	if err := s.prepare(ctx); err != nil {
@@ -69,8 +69,8 @@ func createPrivate(path string) error {
 
 // connect makes a pool. Pragmas stand in the data source name, because there they
 // reach every connection of the pool.
-func connect(path string, connections int, extra string) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", dsn(path, extra))
+func connect(path string, connections int, settings ...string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", dsn(path, settings))
 	if err != nil {
 		return nil, err
 	}
@@ -79,40 +79,49 @@ func connect(path string, connections int, extra string) (*sql.DB, error) {
 	return db, nil
 }
 
-func dsn(path, extra string) string {
+// durable is how a database in use is kept (requirement R130).
+func durable() []string { return []string{"_pragma=journal_mode(WAL)", "_pragma=synchronous(FULL)"} }
+
+func dsn(path string, settings []string) string {
 	slashed := filepath.ToSlash(path)
 	if !strings.HasPrefix(slashed, "/") {
 		slashed = "/" + slashed // C:/x becomes file:///C:/x
 	}
-	settings := []string{
-		"_busy_timeout=" + strconv.Itoa(busyMillis),
-		"_pragma=journal_mode(WAL)",
-		"_pragma=synchronous(FULL)",
+	settings = append(settings,
+		"_busy_timeout="+strconv.Itoa(busyMillis),
 		"_pragma=foreign_keys(1)",
 		"_pragma=trusted_schema(0)",
 		"_defensive=1",
 		"_dqs=0",
-		extra,
-	}
+	)
 	u := url.URL{Scheme: "file", Path: slashed, RawQuery: strings.Join(settings, "&")}
 	return u.String()
 }
 
 func (s *Store) prepare(ctx context.Context) error {
+	if err := checkSound(ctx, s.write); err != nil {
+		return err
+	}
+	return s.migrate(ctx)
+}
+
+// checkSound refuses a version of SQLite that loses data (requirement R131) and a
+// file that is damaged (R132).
+func checkSound(ctx context.Context, db *sql.DB) error {
 	var version, sound string
-	if err := s.write.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&version); err != nil {
+	if err := db.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&version); err != nil {
 		return damage(err)
 	}
 	if err := checkSQLite(version); err != nil {
 		return err
 	}
-	if err := s.write.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&sound); err != nil {
+	if err := db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&sound); err != nil {
 		return damage(err)
 	}
 	if sound != "ok" {
-		return fmt.Errorf("%w: %s", ErrCorrupt, sound)
+		return fmt.Errorf("%w: %s", ErrCorrupt, strings.TrimPrefix(sound, "*** in database main ***\n"))
 	}
-	return s.migrate(ctx)
+	return nil
 }
 
 // damage turns SQLite's own word for a damaged file into ErrCorrupt.
@@ -125,6 +134,12 @@ func damage(err error) error {
 		}
 	}
 	return err
+}
+
+// isBusy reports whether SQLite refused because somebody else has the database.
+func isBusy(err error) bool {
+	var fault *sqlite.Error
+	return errors.As(err, &fault) && fault.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
 // checkSQLite accepts 3.51.3 and later, but not the withdrawn 3.52.0: before it, a
@@ -150,21 +165,26 @@ func checkSQLite(version string) error {
 // process does the same at the same time, one of the two finds a step already
 // taken and looks again.
 func (s *Store) migrate(ctx context.Context) error {
-	steps, err := fs.Sub(schema, "schema/sqlite")
+	p, err := steps(s.write)
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, s.write, steps,
-		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return err
-	}
-	for range 3 {
+	for range 3 + 2*len(p.ListSources()) { // each step can be lost to another process
 		if err = up(ctx, p); err == nil || errors.Is(err, ErrNewerSchema) || ctx.Err() != nil {
 			return err
 		}
 	}
 	return err
+}
+
+// steps are the schema's, to be taken by a database.
+func steps(db *sql.DB) (*goose.Provider, error) {
+	files, err := fs.Sub(schema, "schema/sqlite")
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectSQLite3, db, files,
+		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
 }
 
 func up(ctx context.Context, p *goose.Provider) error {
@@ -173,8 +193,12 @@ func up(ctx context.Context, p *goose.Provider) error {
 		return err
 	}
 	if has > knows {
-		return fmt.Errorf("%w: schema %d, this program knows %d", ErrNewerSchema, has, knows)
+		return newerSchema(has, knows)
 	}
 	_, err = p.Up(ctx)
 	return err
+}
+
+func newerSchema(has, knows int64) error {
+	return fmt.Errorf("%w: schema %d, this program knows %d", ErrNewerSchema, has, knows)
 }
