@@ -196,7 +196,7 @@ func (c *ControlPlane) authorise(ctx context.Context, v store.View, who principa
 		if err != nil {
 			return err
 		}
-		request.Level = p.Level
+		request.Level = inForce(p, c.cfg.Now()).Level
 	}
 	if d := authz.Decide(request); !d.Allowed {
 		return c.denied(request, d)
@@ -218,14 +218,15 @@ func (c *ControlPlane) denied(r authz.Request, d authz.Decision) error {
 }
 
 // permitted returns the decision for many stacks at once, for lists.
-func permitted(ctx context.Context, v store.View, who principal, action authz.Action) (func(authz.StackID) bool, error) {
+func (c *ControlPlane) permitted(ctx context.Context, v store.View, who principal, action authz.Action) (func(authz.StackID) bool, error) {
 	own, err := v.PermissionsOf(ctx, who.ID)
 	if err != nil {
 		return nil, err
 	}
+	now := c.cfg.Now()
 	levels := make(map[authz.StackID]authz.Level, len(own))
 	for _, p := range own {
-		levels[p.Stack] = p.Level
+		levels[p.Stack] = inForce(p, now).Level
 	}
 	return func(stack authz.StackID) bool {
 		level, found := levels[stack]

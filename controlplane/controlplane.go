@@ -39,6 +39,9 @@ type Config struct {
 	Pin wire.Pin
 	// Account and Region stand in ARNs: "000000000000", "us-east-1".
 	Account, Region string
+	// AgentVersion is the version of the agent that came with this program, as
+	// DescribeAgentVersions lists it; empty: not known.
+	AgentVersion string
 	// Secrets seals the secrets of access keys, with a key outside the database.
 	Secrets *datadir.Sealer
 	// MinUID and MaxUID bound the uids given out, both included; zero means 20000
@@ -168,7 +171,12 @@ func (c *ControlPlane) bySystem(action authz.Action) store.Entry {
 
 // stackARN is arn:aws:opsworks:REGION:ACCOUNT:stack/ID/, with the slash.
 func (c *ControlPlane) stackARN(id authz.StackID) string {
-	return "arn:aws:opsworks:" + c.cfg.Region + ":" + c.cfg.Account + ":stack/" + id.String() + "/"
+	return c.arnPrefix() + "stack/" + id.String() + "/"
+}
+
+// arnPrefix is what the ARNs of all that is ours begin with.
+func (c *ControlPlane) arnPrefix() string {
+	return "arn:aws:opsworks:" + c.cfg.Region + ":" + c.cfg.Account + ":"
 }
 
 // timestamp is the original's form: 2013-08-01T22:53:42+00:00.

@@ -284,6 +284,30 @@ func TestAuthorisation(t *testing.T) {
 			_, err := p.DescribeStacks(t.Context(), who, controlplane.DescribeStacksRequest{StackIds: []string{stack}})
 			return err
 		}},
+		{"opsworks:DescribeMyUserProfile", "*", nil, func(t *testing.T, p *plane, who controlplane.Caller, _ string) error {
+			_, err := p.DescribeMyUserProfile(t.Context(), who, controlplane.DescribeMyUserProfileRequest{})
+			return err
+		}},
+		{"opsworks:UpdateMyUserProfile", "*", nil, func(t *testing.T, p *plane, who controlplane.Caller, _ string) error {
+			_, err := p.UpdateMyUserProfile(t.Context(), who, controlplane.UpdateMyUserProfileRequest{})
+			return err
+		}},
+		{"opsworks:CloneStack", "stack", nil, func(t *testing.T, p *plane, who controlplane.Caller, stack string) error {
+			_, err := p.CloneStack(t.Context(), who, controlplane.CloneStackRequest{SourceStackId: stack})
+			return err
+		}},
+		{"opsworks:UpdateStack", "stack", []string{"manage"}, func(t *testing.T, p *plane, who controlplane.Caller, stack string) error {
+			_, err := p.UpdateStack(t.Context(), who, controlplane.UpdateStackRequest{StackId: stack, Name: ptr("n")})
+			return err
+		}},
+		{"opsworks:DescribeStackSummary", "stack", []string{"show", "deploy", "manage"}, func(t *testing.T, p *plane, who controlplane.Caller, stack string) error {
+			_, err := p.DescribeStackSummary(t.Context(), who, controlplane.DescribeStackSummaryRequest{StackId: stack})
+			return err
+		}},
+		{"opsworks:DescribeStackProvisioningParameters", "stack", []string{"show", "deploy", "manage"}, func(t *testing.T, p *plane, who controlplane.Caller, stack string) error {
+			_, err := p.DescribeStackProvisioningParameters(t.Context(), who, controlplane.DescribeStackProvisioningParametersRequest{StackId: stack})
+			return err
+		}},
 		{"opsworks:DeleteStack", "stack", []string{"manage"}, func(t *testing.T, p *plane, who controlplane.Caller, stack string) error {
 			_, err := p.DeleteStack(t.Context(), who, controlplane.DeleteStackRequest{StackId: stack})
 			return err
@@ -304,6 +328,39 @@ func TestAuthorisation(t *testing.T) {
 			id, _ := p.instance(t, stack)
 			_, err := p.DeregisterInstance(t.Context(), who, controlplane.DeregisterInstanceRequest{InstanceId: id})
 			return maskID(err, id)
+		}},
+		{"opsworks:TagResource", "stack", []string{"manage"}, func(t *testing.T, p *plane, who controlplane.Caller, stack string) error {
+			_, err := p.TagResource(t.Context(), who, controlplane.TagResourceRequest{ResourceArn: arnPrefix + "stack/" + stack + "/", Tags: map[string]string{"k": "v"}})
+			return err
+		}},
+		{"opsworks:UntagResource", "stack", []string{"manage"}, func(t *testing.T, p *plane, who controlplane.Caller, stack string) error {
+			_, err := p.UntagResource(t.Context(), who, controlplane.UntagResourceRequest{ResourceArn: arnPrefix + "stack/" + stack + "/", TagKeys: []string{"k"}})
+			return err
+		}},
+		{"opsworks:ListTags", "stack", []string{"show", "deploy", "manage"}, func(t *testing.T, p *plane, who controlplane.Caller, stack string) error {
+			_, err := p.ListTags(t.Context(), who, controlplane.ListTagsRequest{ResourceArn: arnPrefix + "stack/" + stack + "/"})
+			return err
+		}},
+		{"opsworks:DescribeAgentVersions", "stack", []string{"show", "deploy", "manage"}, func(t *testing.T, p *plane, who controlplane.Caller, stack string) error {
+			_, err := p.DescribeAgentVersions(t.Context(), who, controlplane.DescribeAgentVersionsRequest{StackId: stack})
+			return err
+		}},
+		{"opsworks:DescribeOperatingSystems", "*", nil, func(t *testing.T, p *plane, who controlplane.Caller, _ string) error {
+			_, err := p.DescribeOperatingSystems(t.Context(), who, controlplane.DescribeOperatingSystemsRequest{})
+			return err
+		}},
+		{"opsworks:DescribeServiceErrors", "stack", []string{"show", "deploy", "manage"}, func(t *testing.T, p *plane, who controlplane.Caller, stack string) error {
+			_, err := p.DescribeServiceErrors(t.Context(), who, controlplane.DescribeServiceErrorsRequest{StackId: stack})
+			return err
+		}},
+		{"opsworks:UpdateInstance", "instance", []string{"manage"}, func(t *testing.T, p *plane, who controlplane.Caller, stack string) error {
+			id, _ := p.instance(t, stack)
+			_, err := p.UpdateInstance(t.Context(), who, controlplane.UpdateInstanceRequest{InstanceId: id, Hostname: ptr("h")})
+			return maskID(err, id)
+		}},
+		{"opsworks:RegisterInstance", "stack", []string{"manage"}, func(t *testing.T, p *plane, who controlplane.Caller, stack string) error {
+			_, err := p.RegisterInstance(t.Context(), who, controlplane.RegisterInstanceRequest{StackId: stack})
+			return unlessInvalid(err) // who may is told how machines join
 		}},
 		{"latchkey:CreateJoinToken", "stack", []string{"manage"}, func(t *testing.T, p *plane, who controlplane.Caller, stack string) error {
 			_, err := p.CreateJoinToken(t.Context(), who, controlplane.CreateJoinTokenRequest{StackId: stack})
@@ -342,6 +399,15 @@ func TestAuthorisation(t *testing.T) {
 			expectError(t, tc.ask(t, p, controlplane.Caller{}, other), controlplane.Unauthenticated, "The security token included in the request is invalid.")
 		})
 	}
+}
+
+// unlessInvalid passes over the refusal of a request.
+func unlessInvalid(err error) error {
+	var refusal *controlplane.Error
+	if errors.As(err, &refusal) && refusal.Code == controlplane.Invalid {
+		return nil
+	}
+	return err
 }
 
 // maskID puts a fixed word in the place of an id that is another each time.
@@ -386,8 +452,17 @@ func TestAuthorisation_HidesWhatExists(t *testing.T) {
 		_, e7 := p.DeregisterInstance(t.Context(), as("noone"), controlplane.DeregisterInstanceRequest{InstanceId: instance})
 		_, e8 := p.CreateJoinToken(t.Context(), as("noone"), controlplane.CreateJoinTokenRequest{StackId: stack})
 		_, e9 := p.DeleteUserProfile(t.Context(), as("noone"), controlplane.DeleteUserProfileRequest{IamUserArn: arn(user)})
+		_, e10 := p.UpdateStack(t.Context(), as("noone"), controlplane.UpdateStackRequest{StackId: stack})
+		_, e11 := p.CloneStack(t.Context(), as("noone"), controlplane.CloneStackRequest{SourceStackId: stack})
+		_, e12 := p.DescribeStackSummary(t.Context(), as("noone"), controlplane.DescribeStackSummaryRequest{StackId: stack})
+		_, e13 := p.DescribeStackProvisioningParameters(t.Context(), as("noone"), controlplane.DescribeStackProvisioningParametersRequest{StackId: stack})
+		_, e14 := p.UpdateInstance(t.Context(), as("noone"), controlplane.UpdateInstanceRequest{InstanceId: instance})
+		_, e15 := p.ListTags(t.Context(), as("noone"), controlplane.ListTagsRequest{ResourceArn: arnPrefix + "stack/" + stack})
+		_, e16 := p.UntagResource(t.Context(), as("noone"), controlplane.UntagResourceRequest{ResourceArn: arnPrefix + "instance/" + instance, TagKeys: []string{"k"}})
+		_, e17 := p.DescribeServiceErrors(t.Context(), as("noone"), controlplane.DescribeServiceErrorsRequest{InstanceId: instance})
+		_, e18 := p.DescribeAgentVersions(t.Context(), as("noone"), controlplane.DescribeAgentVersionsRequest{StackId: stack})
 		var texts []string
-		for _, err := range []error{e1, e2, e3, e4, e5, e6, e7, e8, e9} {
+		for _, err := range []error{e1, e2, e3, e4, e5, e6, e7, e8, e9, e10, e11, e12, e13, e14, e15, e16, e17, e18} {
 			texts = append(texts, strings.NewReplacer(stack, "ID", instance, "ID").Replace(fmt.Sprint(err)))
 		}
 		return texts

@@ -22,13 +22,7 @@ func (c *ControlPlane) DescribeInstances(
 	ctx context.Context, caller Caller, req DescribeInstancesRequest,
 ) (DescribeInstancesResponse, error) {
 	out := DescribeInstancesResponse{Instances: []Instance{}}
-	given := 0
-	for _, is := range []bool{req.StackId != "", req.LayerId != "", len(req.InstanceIds) > 0} {
-		if is {
-			given++
-		}
-	}
-	if given > 1 {
+	if severalGiven(req.StackId != "", req.LayerId != "", len(req.InstanceIds) > 0) {
 		return out, refused("Stack Id, Layer Id, Instance Ids: only one of them can be given")
 	}
 	ids, err := parseAll(req.InstanceIds, parseInstance)
@@ -43,10 +37,17 @@ func (c *ControlPlane) DescribeInstances(
 	}
 	err = c.read(ctx, caller, func(v store.View, who principal) error {
 		instances, err := c.instancesFor(ctx, v, who, stack, req.LayerId != "", ids)
-		for _, i := range instances {
-			out.Instances = append(out.Instances, c.showInstance(i))
+		if err != nil {
+			return err
 		}
-		return err
+		for _, i := range instances {
+			shown, err := c.showInstance(i)
+			if err != nil {
+				return err
+			}
+			out.Instances = append(out.Instances, shown)
+		}
+		return nil
 	})
 	return out, err
 }
@@ -75,7 +76,7 @@ func (c *ControlPlane) instancesFor(
 	if err != nil {
 		return nil, err
 	}
-	seen, err := permitted(ctx, v, who, action)
+	seen, err := c.permitted(ctx, v, who, action)
 	if err != nil {
 		return nil, err
 	}
@@ -113,10 +114,7 @@ func (c *ControlPlane) instanceFor(
 	if err != nil && !missing {
 		return i, err
 	}
-	if err := c.authorise(ctx, v, who, action, i.Stack); err != nil {
-		if denial := (*Error)(nil); errors.As(err, &denial) && denial.Code == Denied {
-			return i, c.instanceDenied(who, action, id, denial)
-		}
+	if err := c.authoriseHidden(ctx, v, who, action, i.Stack, c.instanceARN(id)); err != nil {
 		return i, err
 	}
 	if missing {
@@ -125,28 +123,36 @@ func (c *ControlPlane) instanceFor(
 	return i, nil
 }
 
-// instanceDenied names the instance, not its stack: the same words for one that
-// does not exist and for one of a stack that the caller may not see.
-func (c *ControlPlane) instanceDenied(who principal, action authz.Action, id authz.InstanceID, denial *Error) error {
-	return &Error{
-		Code: Denied,
-		Message: "User: " + who.ARN.String() + " is not authorized to perform: " + string(action) +
-			" on resource: " + c.instanceARN(id) + " because " + authz.ErrNotGranted.Text,
-		Err: denial.Err,
+// authoriseHidden authorises an action on the stack of something whose stack the
+// caller did not name. A denial names the thing and not its stack: the same words
+// for one that does not exist, with the zero stack, and for one of a stack that the
+// caller may not see.
+func (c *ControlPlane) authoriseHidden(
+	ctx context.Context, v store.View, who principal, action authz.Action, stack authz.StackID, on string,
+) error {
+	err := c.authorise(ctx, v, who, action, stack)
+	if denial := (*Error)(nil); errors.As(err, &denial) && denial.Code == Denied {
+		return &Error{
+			Code: Denied,
+			Message: "User: " + who.ARN.String() + " is not authorized to perform: " + string(action) +
+				" on resource: " + on + " because " + authz.ErrNotGranted.Text,
+			Err: denial.Err,
+		}
 	}
+	return err
 }
 
 func (c *ControlPlane) instanceARN(id authz.InstanceID) string {
-	return "arn:aws:opsworks:" + c.cfg.Region + ":" + c.cfg.Account + ":instance/" + id.String()
+	return c.arnPrefix() + "instance/" + id.String()
 }
 
-func (c *ControlPlane) showInstance(i store.Instance) Instance {
+func (c *ControlPlane) showInstance(i store.Instance) (Instance, error) {
 	out := Instance{
 		InstanceId: i.ID.String(), StackId: i.Stack.String(), Arn: c.instanceARN(i.ID),
-		Hostname: i.Facts.Hostname, CreatedAt: timestamp(i.CreatedAt), InfrastructureClass: "on-premises",
+		Hostname: shownHostname(i), CreatedAt: timestamp(i.CreatedAt), InfrastructureClass: "on-premises",
 		Status: status(c.sights.last(i.ID, i.LastSeen), c.cfg.Now()),
 		Os:     i.Facts.Platform, Platform: i.Facts.OS, Architecture: architecture(i.Facts.Architecture),
-		RegisteredBy: i.RegisteredBy.String(), ReportedAgentVersion: i.Facts.Agent,
+		RegisteredBy: i.RegisteredBy.String(), ReportedAgentVersion: i.Facts.Agent, LastServiceErrorId: i.LastServiceError,
 	}
 	if address, err := netip.ParseAddr(i.Facts.Address); err == nil {
 		out.PrivateIp = address.String()
@@ -155,18 +161,27 @@ func (c *ControlPlane) showInstance(i store.Instance) Instance {
 		system, version, _ := strings.Cut(i.Facts.Platform, " ")
 		out.ReportedOs = &ReportedOs{Family: i.Facts.OS, Name: system, Version: version}
 	}
-	return out
+	set, err := settingsOf(i)
+	out.AgentVersion, out.InstallUpdatesOnBoot, out.SshKeyName = set.AgentVersion, set.InstallUpdatesOnBoot, set.SshKeyName
+	return out, err
 }
+
+// The original's words that a registered machine can have.
+const (
+	statusRegistered = "registered"
+	statusOnline     = "online"
+	statusLost       = "connection_lost"
+)
 
 // status is the original's word for how an instance is.
 func status(lastSeen, now time.Time) string {
 	switch {
 	case lastSeen.IsZero():
-		return "registered"
+		return statusRegistered
 	case now.Sub(lastSeen) <= lostAfter:
-		return "online"
+		return statusOnline
 	default:
-		return "connection_lost"
+		return statusLost
 	}
 }
 

@@ -51,13 +51,38 @@ type UserProfile struct {
 	AllowSelfManagement bool
 }
 
-// SetPermissionRequest changes what it names and keeps the rest.
+// DescribeMyUserProfileRequest has no members.
+type DescribeMyUserProfileRequest struct{}
+
+// DescribeMyUserProfileResponse holds the caller's own profile.
+type DescribeMyUserProfileResponse struct {
+	UserProfile SelfUserProfile
+}
+
+// SelfUserProfile is a profile as its owner is shown it.
+type SelfUserProfile struct {
+	IamUserArn   string
+	Name         string
+	SshUsername  string `json:",omitempty"`
+	SshPublicKey string `json:",omitempty"`
+}
+
+// UpdateMyUserProfileRequest changes the caller's own key. The empty string is no
+// key; a key that is not set stays.
+type UpdateMyUserProfileRequest struct {
+	SshPublicKey *string `json:",omitempty"`
+}
+
+// SetPermissionRequest changes what it names and keeps the rest. ExpiresAt is our
+// own addition: when the permission, its level too, ends by itself, in RFC 3339; the
+// empty string is never.
 type SetPermissionRequest struct {
 	StackId    string
 	IamUserArn string
 	AllowSsh   *bool   `json:",omitempty"`
 	AllowSudo  *bool   `json:",omitempty"`
 	Level      *string `json:",omitempty"`
+	ExpiresAt  *string `json:",omitempty"`
 }
 
 // DescribePermissionsRequest asks by stack, by user, or by both.
@@ -71,13 +96,14 @@ type DescribePermissionsResponse struct {
 	Permissions []Permission
 }
 
-// Permission is a permission as the API shows it.
+// Permission is a permission as the API shows it. ExpiresAt is our own addition.
 type Permission struct {
 	StackId    string
 	IamUserArn string
 	AllowSsh   bool
 	AllowSudo  bool
 	Level      string
+	ExpiresAt  string `json:",omitempty"`
 }
 
 // CreateStackRequest has every member of the original's model, so that stock
@@ -132,6 +158,61 @@ type CreateStackResponse struct {
 	StackId string
 }
 
+// UpdateStackRequest changes what it names and keeps the rest. ServiceRoleArn is
+// there because clients send it again; it cannot be changed.
+type UpdateStackRequest struct {
+	StackId                   string
+	Name                      *string                    `json:",omitempty"`
+	Attributes                map[string]string          `json:",omitempty"`
+	ServiceRoleArn            *string                    `json:",omitempty"`
+	DefaultInstanceProfileArn *string                    `json:",omitempty"`
+	DefaultOs                 *string                    `json:",omitempty"`
+	HostnameTheme             *string                    `json:",omitempty"`
+	DefaultAvailabilityZone   *string                    `json:",omitempty"`
+	DefaultSubnetId           *string                    `json:",omitempty"`
+	CustomJson                *string                    `json:",omitempty"`
+	ConfigurationManager      *StackConfigurationManager `json:",omitempty"`
+	ChefConfiguration         *ChefConfiguration         `json:",omitempty"`
+	UseCustomCookbooks        *bool                      `json:",omitempty"`
+	CustomCookbooksSource     *Source                    `json:",omitempty"`
+	DefaultSshKeyName         *string                    `json:",omitempty"`
+	DefaultRootDeviceType     *string                    `json:",omitempty"`
+	UseOpsworksSecurityGroups *bool                      `json:",omitempty"`
+	AgentVersion              *string                    `json:",omitempty"`
+}
+
+// CloneStackRequest asks for a new stack like another; what it names is another
+// value than the other's. CloneAppIds is known and must be empty: there are no apps.
+type CloneStackRequest struct {
+	SourceStackId             string
+	Name                      *string                    `json:",omitempty"`
+	Region                    *string                    `json:",omitempty"`
+	VpcId                     *string                    `json:",omitempty"`
+	Attributes                map[string]string          `json:",omitempty"`
+	ServiceRoleArn            *string                    `json:",omitempty"`
+	DefaultInstanceProfileArn *string                    `json:",omitempty"`
+	DefaultOs                 *string                    `json:",omitempty"`
+	HostnameTheme             *string                    `json:",omitempty"`
+	DefaultAvailabilityZone   *string                    `json:",omitempty"`
+	DefaultSubnetId           *string                    `json:",omitempty"`
+	CustomJson                *string                    `json:",omitempty"`
+	ConfigurationManager      *StackConfigurationManager `json:",omitempty"`
+	ChefConfiguration         *ChefConfiguration         `json:",omitempty"`
+	UseCustomCookbooks        *bool                      `json:",omitempty"`
+	UseOpsworksSecurityGroups *bool                      `json:",omitempty"`
+	CustomCookbooksSource     *Source                    `json:",omitempty"`
+	DefaultSshKeyName         *string                    `json:",omitempty"`
+	ClonePermissions          *bool                      `json:",omitempty"` // default false
+	CloneAppIds               []string                   `json:",omitempty"`
+	DefaultRootDeviceType     *string                    `json:",omitempty"`
+	AgentVersion              *string                    `json:",omitempty"`
+}
+
+// CloneStackResponse names the stack made.
+type CloneStackResponse struct {
+	StackId string
+}
+
 // DescribeStacksRequest asks for some stacks, or with none named for all that
 // the caller may see.
 type DescribeStacksRequest struct {
@@ -149,6 +230,46 @@ type Stack struct {
 	Arn     string
 	CreateStackRequest
 	CreatedAt string
+}
+
+// DescribeStackSummaryRequest asks for the counts of one stack.
+type DescribeStackSummaryRequest struct {
+	StackId string
+}
+
+// DescribeStackSummaryResponse holds the counts of one stack.
+type DescribeStackSummaryResponse struct {
+	StackSummary StackSummary
+}
+
+// StackSummary is a stack in numbers. There are no layers and no apps.
+type StackSummary struct {
+	StackId        string
+	Name           string
+	Arn            string
+	LayersCount    int64
+	AppsCount      int64
+	InstancesCount InstancesCount
+}
+
+// InstancesCount counts instances by status; what is zero is left out.
+type InstancesCount struct {
+	ConnectionLost int64 `json:",omitempty"`
+	Online         int64 `json:",omitempty"`
+	Registered     int64 `json:",omitempty"`
+}
+
+// DescribeStackProvisioningParametersRequest asks what a machine needs to join a
+// stack.
+type DescribeStackProvisioningParametersRequest struct {
+	StackId string
+}
+
+// DescribeStackProvisioningParametersResponse has the members that the original's
+// clients read. Nothing is installed from AgentInstallerUrl, which leads nowhere.
+type DescribeStackProvisioningParametersResponse struct {
+	AgentInstallerUrl string
+	Parameters        map[string]string
 }
 
 // DeleteStackRequest ends a stack that holds no instances.
@@ -175,17 +296,21 @@ type Instance struct {
 	InstanceId           string
 	StackId              string
 	Arn                  string
-	Hostname             string `json:",omitempty"`
+	Hostname             string `json:",omitempty"` // as given, or the machine's own
 	Status               string // registered, online, connection_lost
 	CreatedAt            string
+	AgentVersion         string      `json:",omitempty"` // as given
 	Architecture         string      `json:",omitempty"` // x86_64, i386; others are left out
 	InfrastructureClass  string      // on-premises
+	InstallUpdatesOnBoot *bool       `json:",omitempty"` // as given
+	LastServiceErrorId   string      `json:",omitempty"`
 	Os                   string      `json:",omitempty"`
 	Platform             string      `json:",omitempty"`
 	PrivateIp            string      `json:",omitempty"`
 	RegisteredBy         string      `json:",omitempty"`
 	ReportedAgentVersion string      `json:",omitempty"`
 	ReportedOs           *ReportedOs `json:",omitempty"`
+	SshKeyName           string      `json:",omitempty"` // as given
 }
 
 // ReportedOs is the system an instance says it runs.

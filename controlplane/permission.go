@@ -1,17 +1,53 @@
 package controlplane
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	"latchkey/authz"
+	"latchkey/authz/name"
 	"latchkey/controlplane/store"
 )
 
+// Reasons for refusing the end of a permission.
+var (
+	errExpiryForm = name.Refuse("expiry_malformed", "is not a time like 2026-08-01T22:53:42Z")
+	errExpiryPast = name.Refuse("expiry_past", "is not in the future")
+)
+
+// parseExpiry reads when a permission shall end; the empty string is no end.
+func parseExpiry(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	end, err := time.Parse(time.RFC3339, text)
+	switch {
+	case err != nil || end.Year() > 9999:
+		return time.Time{}, errExpiryForm
+	case !end.After(now):
+		return time.Time{}, errExpiryPast
+	}
+	return end.UTC().Truncate(time.Second), nil
+}
+
+// inForce is what a permission is worth now. One that has ended is worth what
+// everybody has, and never more than before: a deny stays.
+func inForce(p authz.Permission, now time.Time) authz.Permission {
+	if p.NotAfter.IsZero() || now.Before(p.NotAfter) {
+		return p
+	}
+	worth := store.DefaultPermission(p.Stack, p.User)
+	worth.Level = min(worth.Level, p.Level)
+	return worth
+}
+
 // SetPermission changes what the request names of a user's permission on a stack
-// and keeps the rest. The caller's own level cannot be set, not even to what it
-// is; his own flags can.
+// and keeps the rest; of one that has ended there is no rest. The caller's own
+// level and the end of his own permission cannot be set, not even to what they
+// are; his own flags can.
 func (c *ControlPlane) SetPermission(ctx context.Context, caller Caller, req SetPermissionRequest) (Nothing, error) {
 	stack, err := parseStack(req.StackId)
 	if err != nil {
@@ -29,6 +65,14 @@ func (c *ControlPlane) SetPermission(ctx context.Context, caller Caller, req Set
 		}
 		level = &l
 	}
+	var end *time.Time
+	if req.ExpiresAt != nil {
+		e, err := parseExpiry(*req.ExpiresAt, c.cfg.Now())
+		if err != nil {
+			return Nothing{}, invalid("Expires At", err)
+		}
+		end = &e
+	}
 	const action = "opsworks:SetPermission"
 	return Nothing{}, c.write(ctx, caller, action, func(ch *change) error {
 		if err := c.authorise(ctx, ch.View, ch.who, action, stack); err != nil {
@@ -41,8 +85,27 @@ func (c *ControlPlane) SetPermission(ctx context.Context, caller Caller, req Set
 		if level != nil && arn == ch.who.ARN {
 			return refused("Unable to change own permission level. Only AllowSsh and AllowSudo allowed.")
 		}
-		return setPermission(ctx, ch, user, stack, level, req)
+		if end != nil && arn == ch.who.ARN {
+			return refused("Unable to change the end of own permission.")
+		}
+		return setPermission(ctx, ch, user, stack, wanted{level, req.AllowSsh, req.AllowSudo, end})
 	})
+}
+
+// wanted is what a request wants of a permission; nil keeps what is.
+type wanted struct {
+	level     *authz.Level
+	ssh, sudo *bool
+	end       *time.Time // the zero time: no end
+}
+
+// of returns a permission changed as wanted.
+func (w wanted) of(p authz.Permission) authz.Permission {
+	p.Level = *cmp.Or(w.level, &p.Level)
+	p.AllowSSH = *cmp.Or(w.ssh, &p.AllowSSH)
+	p.AllowSudo = *cmp.Or(w.sudo, &p.AllowSudo)
+	p.NotAfter = *cmp.Or(w.end, &p.NotAfter)
+	return p
 }
 
 // permissionOf finds the stack, which must be there, and the user.
@@ -59,23 +122,12 @@ func permissionOf(ctx context.Context, v store.View, stack authz.StackID, arn au
 	return user, err
 }
 
-func setPermission(
-	ctx context.Context, ch *change, user authz.Profile, stack authz.StackID, level *authz.Level, req SetPermissionRequest,
-) error {
+func setPermission(ctx context.Context, ch *change, user authz.Profile, stack authz.StackID, want wanted) error {
 	before, err := ch.Permission(ctx, stack, user.ID)
 	if err != nil {
 		return err
 	}
-	after := before
-	if level != nil {
-		after.Level = *level
-	}
-	if req.AllowSsh != nil {
-		after.AllowSSH = *req.AllowSsh
-	}
-	if req.AllowSudo != nil {
-		after.AllowSudo = *req.AllowSudo
-	}
+	after := want.of(inForce(before, ch.Now()))
 	if err := ch.SetPermission(ctx, after); err != nil {
 		return err
 	}
@@ -86,13 +138,18 @@ func setPermission(
 }
 
 func describePermission(p authz.Permission) string {
-	return p.Level.String() + " ssh=" + strconv.FormatBool(p.AllowSSH) + " sudo=" + strconv.FormatBool(p.AllowSudo)
+	text := p.Level.String() + " ssh=" + strconv.FormatBool(p.AllowSSH) + " sudo=" + strconv.FormatBool(p.AllowSudo)
+	if !p.NotAfter.IsZero() {
+		text += " until=" + timestamp(p.NotAfter)
+	}
+	return text
 }
 
 // DescribePermissions lists by stack one entry for every user, by user one for
 // every stack, by both exactly one. By user alone it is filtered to the stacks
 // whose permissions the caller may see. Both missing is refused: the answer would
-// have users times stacks entries.
+// have users times stacks entries. An entry is what the permission is worth now;
+// one that has ended still says when.
 func (c *ControlPlane) DescribePermissions(
 	ctx context.Context, caller Caller, req DescribePermissionsRequest,
 ) (DescribePermissionsResponse, error) {
@@ -138,7 +195,7 @@ func (c *ControlPlane) permissionsOnStack(
 			return nil, err
 		}
 		p, err := v.Permission(ctx, stack, user.ID)
-		return []Permission{showPermission(p, arn)}, err
+		return []Permission{c.showPermission(p, arn)}, err
 	}
 	if _, err := v.Serial(ctx, stack); errors.Is(err, store.ErrNotFound) {
 		return nil, noStack(stack)
@@ -163,7 +220,7 @@ func (c *ControlPlane) permissionsOnStack(
 		if !found {
 			p = store.DefaultPermission(stack, u.ID)
 		}
-		out = append(out, showPermission(p, u.ARN))
+		out = append(out, c.showPermission(p, u.ARN))
 	}
 	return out, nil
 }
@@ -173,7 +230,7 @@ func (c *ControlPlane) permissionsOfUser(ctx context.Context, v store.View, who 
 	if err != nil {
 		return nil, err
 	}
-	seen, err := permitted(ctx, v, who, describePermissions)
+	seen, err := c.permitted(ctx, v, who, describePermissions)
 	if err != nil {
 		return nil, err
 	}
@@ -198,11 +255,11 @@ func (c *ControlPlane) permissionsOfUser(ctx context.Context, v store.View, who 
 	if err != nil {
 		return nil, err
 	}
-	return everyStack(user, visible, stored), nil
+	return c.everyStack(user, visible, stored), nil
 }
 
 // everyStack gives one entry per stack, the stored one or the default.
-func everyStack(user authz.Profile, stacks []authz.StackID, stored []authz.Permission) []Permission {
+func (c *ControlPlane) everyStack(user authz.Profile, stacks []authz.StackID, stored []authz.Permission) []Permission {
 	byStack := make(map[authz.StackID]authz.Permission, len(stored))
 	for _, p := range stored {
 		byStack[p.Stack] = p
@@ -213,14 +270,19 @@ func everyStack(user authz.Profile, stacks []authz.StackID, stored []authz.Permi
 		if !found {
 			p = store.DefaultPermission(id, user.ID)
 		}
-		out = append(out, showPermission(p, user.ARN))
+		out = append(out, c.showPermission(p, user.ARN))
 	}
 	return out
 }
 
-func showPermission(p authz.Permission, arn authz.ARN) Permission {
-	return Permission{
+func (c *ControlPlane) showPermission(p authz.Permission, arn authz.ARN) Permission {
+	worth := inForce(p, c.cfg.Now())
+	out := Permission{
 		StackId: p.Stack.String(), IamUserArn: arn.String(),
-		AllowSsh: p.AllowSSH, AllowSudo: p.AllowSudo, Level: p.Level.String(),
+		AllowSsh: worth.AllowSSH, AllowSudo: worth.AllowSudo, Level: worth.Level.String(),
 	}
+	if !p.NotAfter.IsZero() {
+		out.ExpiresAt = timestamp(p.NotAfter)
+	}
+	return out
 }

@@ -50,6 +50,13 @@ func (c *ControlPlane) Report(ctx context.Context, id authz.InstanceID, r wire.R
 		if r.Serial < 0 || r.Epoch < 0 || r.Epoch > c.epoch || r.Epoch == c.epoch && r.Serial > serial {
 			return &Error{Code: Invalid, Message: errSerialUnknown.Text, Err: errSerialUnknown}
 		}
+		before, err := o.Receipts(ctx, id)
+		if err != nil {
+			return err
+		}
+		if err := o.PutServiceErrors(ctx, id, serviceErrors(before, r, now), serviceErrorsKept); err != nil {
+			return err
+		}
 		receipt := store.Receipt{Instance: id, Epoch: r.Epoch, Serial: r.Serial, ReceivedAt: now, Body: body}
 		return o.PutReceipt(ctx, receipt, facts, receiptsKept)
 	})

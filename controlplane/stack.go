@@ -131,10 +131,7 @@ func (c *ControlPlane) stacksFor(ctx context.Context, v store.View, who principa
 		if err := c.authorise(ctx, v, who, action, id); err != nil {
 			return nil, err
 		}
-		st, err := v.Stack(ctx, id)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil, noStack(id)
-		}
+		st, err := stackNamed(ctx, v, id)
 		if err != nil {
 			return nil, err
 		}
@@ -143,12 +140,21 @@ func (c *ControlPlane) stacksFor(ctx context.Context, v store.View, who principa
 	return stacks, nil
 }
 
+// stackNamed finds a stack that must be there.
+func stackNamed(ctx context.Context, v store.View, id authz.StackID) (store.Stack, error) {
+	st, err := v.Stack(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return st, noStack(id)
+	}
+	return st, err
+}
+
 func (c *ControlPlane) stacksSeen(ctx context.Context, v store.View, who principal, action authz.Action) ([]store.Stack, error) {
 	all, err := v.Stacks(ctx)
 	if err != nil {
 		return nil, err
 	}
-	seen, err := permitted(ctx, v, who, action)
+	seen, err := c.permitted(ctx, v, who, action)
 	if err != nil {
 		return nil, err
 	}
@@ -181,10 +187,7 @@ func (c *ControlPlane) DeleteStack(ctx context.Context, caller Caller, req Delet
 		if err := c.authorise(ctx, ch.View, ch.who, action, id); err != nil {
 			return err
 		}
-		st, err := ch.Stack(ctx, id)
-		if errors.Is(err, store.ErrNotFound) {
-			return noStack(id)
-		}
+		st, err := stackNamed(ctx, ch.View, id)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -21,8 +23,8 @@ func newPermission() *cobra.Command {
 
 // permissionFlags are the parts of a permission that set sets.
 type permissionFlags struct {
-	user, stack, level string
-	ssh, sudo          bool
+	user, stack, level, expires string
+	ssh, sudo                   bool
 }
 
 func permissionSet(conn *connection) *cobra.Command {
@@ -32,7 +34,8 @@ func permissionSet(conn *connection) *cobra.Command {
 		Short: "Set a user's level, SSH and sudo on a stack; what is left out stays",
 		Example: `  latchkey permission set --user alice --stack web --ssh --sudo
   latchkey permission set --user bob --stack web --level deny
-  latchkey permission set --user alice --stack web --sudo=false`,
+  latchkey permission set --user alice --stack web --sudo=false
+  latchkey permission set --user carol --stack web --ssh --expires 8h`,
 		Args: cli.Args(),
 	}
 	f := cmd.Flags()
@@ -41,9 +44,10 @@ func permissionSet(conn *connection) *cobra.Command {
 	f.StringVar(&p.level, "level", "", "deny, iam_only, show, deploy or manage")
 	f.BoolVar(&p.ssh, "ssh", false, "may log in to the stack's instances")
 	f.BoolVar(&p.sudo, "sudo", false, "may become root, or an administrator, there")
+	f.StringVar(&p.expires, "expires", "", "when all of it ends by itself: a `TIME` like 2026-08-01T22:53:42Z, 8h from now, or never")
 	cli.Require(cmd, "user", "stack")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		req, err := p.request(f)
+		req, err := p.request(f, time.Now())
 		if err != nil {
 			return err
 		}
@@ -63,7 +67,7 @@ func permissionSet(conn *connection) *cobra.Command {
 }
 
 // request holds what was given, without the user and the stack.
-func (p *permissionFlags) request(f *pflag.FlagSet) (req controlplane.SetPermissionRequest, err error) {
+func (p *permissionFlags) request(f *pflag.FlagSet, now time.Time) (req controlplane.SetPermissionRequest, err error) {
 	if f.Changed("level") {
 		if _, err := authz.ParseLevel(p.level); err != nil {
 			return req, cli.Usage("", "--level: %q is none of deny, iam_only, show, deploy, manage", p.level)
@@ -76,10 +80,31 @@ func (p *permissionFlags) request(f *pflag.FlagSet) (req controlplane.SetPermiss
 	if f.Changed("sudo") {
 		req.AllowSudo = &p.sudo
 	}
-	if req.Level == nil && req.AllowSsh == nil && req.AllowSudo == nil {
-		return req, cli.Usage("give --level, --ssh or --sudo", "nothing is to be set")
+	if f.Changed("expires") {
+		end, err := parseEnd(p.expires, now)
+		if err != nil {
+			return req, err
+		}
+		req.ExpiresAt = &end
+	}
+	if req.Level == nil && req.AllowSsh == nil && req.AllowSudo == nil && req.ExpiresAt == nil {
+		return req, cli.Usage("give --level, --ssh, --sudo or --expires", "nothing is to be set")
 	}
 	return req, nil
+}
+
+// parseEnd turns what --expires was given into the API's form.
+func parseEnd(given string, now time.Time) (string, error) {
+	if given == "never" {
+		return "", nil
+	}
+	if d, err := time.ParseDuration(given); err == nil && d > 0 {
+		return now.Add(d).UTC().Format(time.RFC3339), nil
+	}
+	if t, err := time.Parse(time.RFC3339, given); err == nil {
+		return t.UTC().Format(time.RFC3339), nil
+	}
+	return "", cli.Usage("it looks like 2026-08-01T22:53:42Z, 90m, 8h or never", "--expires: %q is no time to come", given)
 }
 
 func permissionList(conn *connection) *cobra.Command {
@@ -123,14 +148,14 @@ func permissionList(conn *connection) *cobra.Command {
 		if *asJSON {
 			return cli.JSON(cmd.OutOrStdout(), resp)
 		}
-		return cli.Table(cmd.OutOrStdout(), []string{"STACK", "USER", "LEVEL", "SSH", "SUDO"}, permissionRows(resp.Permissions, names))
+		return cli.Table(cmd.OutOrStdout(), []string{"STACK", "USER", "LEVEL", "SSH", "SUDO", "EXPIRES"}, permissionRows(resp.Permissions, names))
 	}
 	return cmd
 }
 
 func permissionRows(all []controlplane.Permission, names map[string]string) (rows [][]string) {
 	for _, p := range all {
-		rows = append(rows, []string{first(names[p.StackId], p.StackId), p.IamUserArn, p.Level, yes(p.AllowSsh), yes(p.AllowSudo)})
+		rows = append(rows, []string{first(names[p.StackId], p.StackId), p.IamUserArn, p.Level, yes(p.AllowSsh), yes(p.AllowSudo), p.ExpiresAt})
 	}
 	return rows
 }

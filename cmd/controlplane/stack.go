@@ -16,7 +16,7 @@ func newStack() *cobra.Command {
 		Example: "  latchkey stack create web",
 	}
 	conn := connectionFlags(cmd)
-	return cli.Group(cmd, stackCreate(conn), stackList(conn), stackDelete(conn))
+	return cli.Group(cmd, stackCreate(conn), stackList(conn), stackSummary(conn), stackRename(conn), stackClone(conn), stackDelete(conn))
 }
 
 func stackCreate(conn *connection) *cobra.Command {

@@ -26,7 +26,7 @@ func newUser() *cobra.Command {
   latchkey user list arn:aws:sts::123456789012:federated-user/bob`,
 	}
 	conn := connectionFlags(cmd)
-	return cli.Group(cmd, userCreate(conn), userUpdate(conn), userDelete(conn), userList(conn))
+	return cli.Group(cmd, userCreate(conn), userUpdate(conn), userDelete(conn), userList(conn), userMe(conn))
 }
 
 // profileFlags are the parts of a profile that create and update set.

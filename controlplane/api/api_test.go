@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -38,7 +39,7 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("%s: doc is %q", a.Name, a.Doc)
 		}
 	}
-	if len(seen) != 12 {
+	if len(seen) != 27 {
 		t.Errorf("%d actions", len(seen))
 	}
 }
@@ -63,7 +64,7 @@ func TestEveryKnownAction(t *testing.T) {
 			t.Errorf("%s: %d %s", name, status, answer)
 		}
 	}
-	if served != 11 {
+	if served != 26 {
 		t.Errorf("%d of them are served", served)
 	}
 }
@@ -226,23 +227,38 @@ func TestNoCredentials(t *testing.T) {
 // TestMatrix asks every action as every kind of caller and compares with the
 // declared table (requirement R114). An action without a row fails.
 func TestMatrix(t *testing.T) {
-	table := map[string]string{ // by: nobody, none, deny, show, manage, other stack's manager, admin
-		"CreateUserProfile":    "- - - - - - +",
-		"UpdateUserProfile":    "- - - - - - +",
-		"DeleteUserProfile":    "- - - - - - +",
-		"DescribeUserProfiles": "- - - - - - +",
-		"SetPermission":        "- - - - + - +",
-		"DescribePermissions":  "- - - - + - +",
-		"CreateStack":          "- - - - - - +",
-		"DescribeStacks":       "- - - + + - +",
-		"DeleteStack":          "- - - - + - +",
-		"DescribeInstances":    "- - - + + - +",
-		"DeregisterInstance":   "- - - - - - +", // of an instance that does not exist
-		"CreateJoinToken":      "- - - - + - +",
+	table := map[string]string{ // by: nobody, none, deny, show, manage, other stack's manager, self-managing, admin
+		"CreateUserProfile":                   "- - - - - - - +",
+		"UpdateUserProfile":                   "- - - - - - - +",
+		"DeleteUserProfile":                   "- - - - - - - +",
+		"DescribeUserProfiles":                "- - - - - - - +",
+		"DescribeMyUserProfile":               "- - - - - - + +",
+		"UpdateMyUserProfile":                 "- - - - - - + +",
+		"SetPermission":                       "- - - - + - - +",
+		"DescribePermissions":                 "- - - - + - - +",
+		"CreateStack":                         "- - - - - - - +",
+		"CloneStack":                          "- - - - - - - +",
+		"UpdateStack":                         "- - - - + - - +",
+		"DescribeStacks":                      "- - - + + - - +",
+		"DescribeStackSummary":                "- - - + + - - +",
+		"DescribeStackProvisioningParameters": "- - - + + - - +",
+		"DeleteStack":                         "- - - - + - - +",
+		"DescribeInstances":                   "- - - + + - - +",
+		"DeregisterInstance":                  "- - - - + - - +",
+		"RegisterInstance":                    "- - - - + - - +",
+		"GrantAccess":                         "- - - - - - - -", // nobody here has AllowSsh
+		"UpdateInstance":                      "- - - - + - - +",
+		"DescribeServiceErrors":               "- - - + + - - +",
+		"DescribeAgentVersions":               "- - - + + - - +",
+		"DescribeOperatingSystems":            "- - - - - - - +",
+		"TagResource":                         "- - - - + - - +",
+		"UntagResource":                       "- - - - + - - +",
+		"ListTags":                            "- - - + + - - +",
+		"CreateJoinToken":                     "- - - - + - - +",
 	}
 	cp, _ := newControlPlane(t)
 	admin := controlplane.Caller{ARN: mustARN(t, "arn:aws:iam::000000000000:user/admin")}
-	callers := []string{"", "none", "deny", "show", "manage", "other", "admin"}
+	callers := []string{"", "none", "deny", "show", "manage", "other", "own", "admin"}
 	for _, a := range Actions() {
 		row, listed := table[a.Name]
 		if !listed {
@@ -251,7 +267,7 @@ func TestMatrix(t *testing.T) {
 		}
 		for i, want := range strings.Fields(row) {
 			t.Run(strings.ToLower(a.Name)+"-by-"+first(callers[i], "nobody"), func(t *testing.T) {
-				body := situation(t, cp, admin, callers[i])
+				body := situation(t, cp, admin, callers[i]).body(t, a.Name)
 				caller := controlplane.Caller{}
 				if callers[i] != "" {
 					caller.ARN = mustARN(t, "arn:aws:iam::000000000000:user/"+callers[i])
@@ -272,9 +288,26 @@ func first(a, b string) string {
 	return a
 }
 
-// situation makes a new stack on which caller has the level of his name, and
-// returns a body with a member for every action.
-func situation(t *testing.T, cp *controlplane.ControlPlane, admin controlplane.Caller, caller string) []byte {
+// members are those of requests, by name.
+type members map[string]any
+
+// body holds the members that an action has, less those that exclude each other.
+func (m members) body(t *testing.T, action string) []byte {
+	t.Helper()
+	given := maps.Clone(m)
+	if action == "DescribeServiceErrors" { // by one of them
+		delete(given, "StackId")
+	}
+	text, err := json.Marshal(given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// situation makes a new stack with an instance on which caller has the level of
+// his name, and returns a member for every action.
+func situation(t *testing.T, cp *controlplane.ControlPlane, admin controlplane.Caller, caller string) members {
 	t.Helper()
 	own, err := cp.CreateStack(t.Context(), admin, controlplane.CreateStackRequest{Name: "own"})
 	if err != nil {
@@ -291,7 +324,8 @@ func situation(t *testing.T, cp *controlplane.ControlPlane, admin controlplane.C
 	victim := "arn:aws:iam::000000000000:user/victim"
 	for _, arn := range []string{victim, "arn:aws:iam::000000000000:user/" + first(caller, "nobody")} {
 		var e *controlplane.Error
-		_, err := cp.CreateUserProfile(t.Context(), admin, controlplane.CreateUserProfileRequest{IamUserArn: arn})
+		self := caller == "own"
+		_, err := cp.CreateUserProfile(t.Context(), admin, controlplane.CreateUserProfileRequest{IamUserArn: arn, AllowSelfManagement: &self})
 		if err != nil && !(errors.As(err, &e) && e.Code == controlplane.Invalid) { // there already
 			t.Fatal(err)
 		}
@@ -304,14 +338,12 @@ func situation(t *testing.T, cp *controlplane.ControlPlane, admin controlplane.C
 			t.Fatal(err)
 		}
 	}
-	body, err := json.Marshal(map[string]any{
-		"StackId": own.StackId, "StackIds": []string{own.StackId}, "IamUserArn": victim, "Name": "new",
-		"InstanceId": "11111111-1111-4111-8111-111111111111",
-	})
-	if err != nil {
-		t.Fatal(err)
+	instance, _ := enrolled(t, cp, admin, own.StackId)
+	return members{
+		"StackId": own.StackId, "StackIds": []string{own.StackId}, "SourceStackId": own.StackId, "IamUserArn": victim,
+		"Name": "new", "InstanceId": instance, "ResourceArn": "arn:aws:opsworks:us-east-1:000000000000:stack/" + own.StackId + "/",
+		"Tags": map[string]string{"k": "v"}, "TagKeys": []string{"k"},
 	}
-	return body
 }
 
 // verdict is + when the caller was let in, whatever he then got, and - when not.

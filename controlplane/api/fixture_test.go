@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"testing"
 
 	"latchkey/authz"
+	"latchkey/authz/wire"
 	"latchkey/controlplane"
 	"latchkey/controlplane/datadir"
 	"latchkey/controlplane/store"
@@ -146,6 +148,32 @@ func (s *server) do(t *testing.T, r *http.Request) (status int, answer string, h
 		t.Fatal(err)
 	}
 	return resp.StatusCode, string(text), resp.Header
+}
+
+// enrolled lets a machine join a stack, and returns its id and what it said.
+func enrolled(t *testing.T, cp *controlplane.ControlPlane, admin controlplane.Caller, stack string) (string, wire.Enroll) {
+	t.Helper()
+	made, err := cp.CreateJoinToken(t.Context(), admin, controlplane.CreateJoinTokenRequest{StackId: stack})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := wire.ParseJoinToken(made.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := wire.Enroll{Secret: token.Secret(), Facts: wire.Facts{
+		Hostname: "web-1", OS: "linux", Platform: "debian 12", Architecture: "amd64", Agent: "1.0", Address: "192.0.2.9",
+	}}
+	e.Sign(key)
+	out, err := cp.Enroll(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Instance, e
 }
 
 func mustARN(t *testing.T, s string) authz.ARN {

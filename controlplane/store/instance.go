@@ -19,6 +19,12 @@ type Instance struct {
 	Facts        Facts
 	CreatedAt    time.Time
 	LastSeen     time.Time // zero: not since it joined
+	// GivenHostname is shown in the place of the instance's own; empty: none given.
+	GivenHostname string
+	// Settings is the JSON of what UpdateInstance was given; the store does not read it.
+	Settings []byte
+	// LastServiceError is the id of the newest; empty: none. Read only.
+	LastServiceError string
 }
 
 // Facts are what an instance says about itself.
@@ -28,7 +34,9 @@ type Facts struct {
 
 const selectInstance = `
 	SELECT id, stack_id, public_key, registered_by, hostname, os, platform, architecture, agent, address,
-		created_at, last_seen FROM instances`
+		created_at, last_seen, given_hostname, settings,
+		(SELECT e.id FROM service_errors e WHERE e.instance_id = instances.id ORDER BY e.seq DESC LIMIT 1)
+	FROM instances`
 
 // Instance finds an instance, or returns ErrNotFound.
 func (v View) Instance(ctx context.Context, id authz.InstanceID) (Instance, error) {
@@ -37,12 +45,12 @@ func (v View) Instance(ctx context.Context, id authz.InstanceID) (Instance, erro
 
 // Instances returns all instances, sorted by host name.
 func (v View) Instances(ctx context.Context) ([]Instance, error) {
-	return list(ctx, v, scanInstance, selectInstance+` ORDER BY hostname, id`)
+	return list(ctx, v, scanInstance, selectInstance+` ORDER BY coalesce(given_hostname, hostname), id`)
 }
 
 // InstancesOf returns the instances of a stack, sorted by host name.
 func (v View) InstancesOf(ctx context.Context, stack authz.StackID) ([]Instance, error) {
-	return list(ctx, v, scanInstance, selectInstance+` WHERE stack_id = $1 ORDER BY hostname, id`, stack.String())
+	return list(ctx, v, scanInstance, selectInstance+` WHERE stack_id = $1 ORDER BY coalesce(given_hostname, hostname), id`, stack.String())
 }
 
 // CountInstances returns how many instances a stack has.
@@ -60,12 +68,14 @@ func scanInstance(s scanner) (i Instance, err error) {
 	var id, stack, by string
 	var created int64
 	var seen sql.NullInt64
+	var given, lastError sql.NullString
 	f := &i.Facts
 	if err := s.Scan(&id, &stack, &i.PublicKey, &by, &f.Hostname, &f.OS, &f.Platform, &f.Architecture, &f.Agent,
-		&f.Address, &created, &seen); err != nil {
+		&f.Address, &created, &seen, &given, &i.Settings, &lastError); err != nil {
 		return i, err
 	}
 	i.CreatedAt, i.LastSeen = time.Unix(created, 0).UTC(), instant(seen)
+	i.GivenHostname, i.LastServiceError = given.String, lastError.String
 	if i.ID, err = authz.ParseInstanceID(id); err != nil {
 		return Instance{}, fmt.Errorf("%w: instance: %v", ErrCorrupt, err)
 	}
@@ -92,7 +102,20 @@ func (t *Tx) InsertInstance(ctx context.Context, i Instance) error {
 	return nil
 }
 
-// DeleteInstance removes an instance with its receipts.
+// UpdateInstance writes the given host name and the settings of an instance.
+func (t *Tx) UpdateInstance(ctx context.Context, i Instance) error {
+	n, err := t.exec(ctx, `UPDATE instances SET given_hostname = $1, settings = $2 WHERE id = $3`,
+		optional(i.GivenHostname), string(i.Settings), i.ID.String())
+	if err != nil {
+		return fmt.Errorf("update instance %s: %w", i.ID, err)
+	}
+	if n == 0 {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// DeleteInstance removes an instance with its receipts, tags and service errors.
 func (t *Tx) DeleteInstance(ctx context.Context, id authz.InstanceID) error {
 	n, err := t.exec(ctx, `DELETE FROM instances WHERE id = $1`, id.String())
 	if err != nil {

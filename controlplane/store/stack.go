@@ -61,6 +61,30 @@ func (t *Tx) InsertStack(ctx context.Context, st Stack) error {
 	return nil
 }
 
+// UpdateStack writes the name and the members of the stack with st's id.
+func (t *Tx) UpdateStack(ctx context.Context, st Stack) error {
+	n, err := t.exec(ctx, `UPDATE stacks SET name = $1, members = $2 WHERE id = $3`, st.Name, string(st.Members), st.ID.String())
+	if err != nil {
+		return fmt.Errorf("update stack %s: %w", st.ID, err)
+	}
+	if n == 0 {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// CopyPermissions gives a stack, which has none yet, the permissions of another.
+func (t *Tx) CopyPermissions(ctx context.Context, from, to authz.StackID) error {
+	_, err := t.exec(ctx, `
+		INSERT INTO permissions (stack_id, user_id, level, allow_ssh, allow_sudo, not_after)
+		SELECT $1, user_id, level, allow_ssh, allow_sudo, not_after FROM permissions WHERE stack_id = $2`,
+		to.String(), from.String())
+	if err != nil {
+		return fmt.Errorf("copy permissions of %s to %s: %w", from, to, err)
+	}
+	return nil
+}
+
 // DeleteStack removes a stack with its permissions, join tokens and bundles. A
 // stack that still has instances is an error.
 func (t *Tx) DeleteStack(ctx context.Context, id authz.StackID) error {
