@@ -13,6 +13,10 @@ packages="debootstrap debian-archive-keyring systemd-container
 	openssh-server openssh-client sudo iproute2 util-linux procps
 	awscli python3-boto3 strace gcc libc6-dev"
 
+# npm: the policy evaluator that ours is checked against. A machine may have it
+# from elsewhere, which Debian's own would clash with.
+command -v npm >/dev/null || packages="$packages nodejs npm"
+
 missing() {
 	for package in $packages; do
 		status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || status=
