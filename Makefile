@@ -45,6 +45,7 @@ check: ## formatting, and go vet for Linux and Windows
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then printf 'gofmt would change:\n%s\n' "$$unformatted" >&2; exit 1; fi
 	@go vet ./...
 	@GOOS=windows go vet ./...
+	@cd e2e/apimodel && go vet ./...
 	@echo "check: gofmt and go vet have nothing to say"
 
 # -v tells what was skipped; only packages and failures are shown of it.
@@ -53,7 +54,7 @@ test: needs check build ## every test, none skipped
 	@echo "test: running (whole machines are made at the first run, which takes a minute more)"
 	@run() { env LATCHKEY_NO_SKIP=1 go test -v -count=1 -timeout 20m $(if $(AS_ROOT),-exec '$(AS_ROOT) LATCHKEY_NO_SKIP=1') "$$@" 2>&1; }; \
 	raced=$$(go list ./... | grep -E '^$(RACE)') && others=$$(go list ./... | grep -vE '^$(RACE)'); \
-	{ failed=0; run -race $$raced || failed=1; run $$others || failed=1; exit $$failed; } | awk "$$REPORT"
+	{ failed=0; run -race $$raced || failed=1; run $$others || failed=1; (cd e2e/apimodel && run ./...) || failed=1; exit $$failed; } | awk "$$REPORT"
 
 define REPORT
 /^ *--- PASS/ { passed++ }

@@ -36,7 +36,7 @@ type Permission struct {
 	Level     Level
 	AllowSSH  bool
 	AllowSudo bool
-	// NotAfter ends the permission's instance access; the zero time means it
-	// does not end by itself.
+	// NotAfter ends the permission, level and instance access; the zero time means
+	// it does not end by itself.
 	NotAfter time.Time
 }

@@ -57,6 +57,7 @@ var modules = []module{
 	{path: "e2e/machine"},
 	{path: "e2e/fleet", imports: "authz/... e2e/machine"},
 	{path: "e2e", imports: "authz/... e2e/machine e2e/fleet", tests: "agent/... controlplane/..."},
+	{path: "e2e/apimodel", tests: "authz/... controlplane/..."}, // a module of its own, for tests
 	{path: "e2e/demo", imports: "e2e/machine e2e/fleet"},
 	{path: "bench", imports: "authz/... agent/... controlplane/... e2e/..."},
 }
@@ -97,6 +98,8 @@ var wrappers = []wrapper{
 	{"github.com/jackc/pgx/v5", "controlplane/store"},
 	{"github.com/pressly/goose/v3", "controlplane/store"},
 	{"github.com/aws/aws-sdk-go-v2", "controlplane/api"},
+	{"github.com/aws/aws-sdk-go", "e2e/apimodel"}, // a client to be tested with
+	{"github.com/getkin/kin-openapi", "e2e/apimodel"},
 	{"github.com/prometheus/client_golang", "cmd/controlplane"},
 	{"github.com/goccy/go-yaml", "cmd/internal/cli"},
 	{"github.com/spf13/cobra", "cmd/internal/cli cmd/agent cmd/controlplane"}, // commands are values of its type

@@ -358,6 +358,11 @@ func TestAuthorisation(t *testing.T) {
 			_, err := p.UpdateInstance(t.Context(), who, controlplane.UpdateInstanceRequest{InstanceId: id, Hostname: ptr("h")})
 			return maskID(err, id)
 		}},
+		{"opsworks:DescribeCommands", "instance", []string{"show", "deploy", "manage"}, func(t *testing.T, p *plane, who controlplane.Caller, stack string) error {
+			id, _ := p.instance(t, stack)
+			_, err := p.DescribeCommands(t.Context(), who, controlplane.DescribeCommandsRequest{InstanceId: id})
+			return maskID(err, id)
+		}},
 		{"opsworks:RegisterInstance", "stack", []string{"manage"}, func(t *testing.T, p *plane, who controlplane.Caller, stack string) error {
 			_, err := p.RegisterInstance(t.Context(), who, controlplane.RegisterInstanceRequest{StackId: stack})
 			return unlessInvalid(err) // who may is told how machines join
@@ -461,8 +466,11 @@ func TestAuthorisation_HidesWhatExists(t *testing.T) {
 		_, e16 := p.UntagResource(t.Context(), as("noone"), controlplane.UntagResourceRequest{ResourceArn: arnPrefix + "instance/" + instance, TagKeys: []string{"k"}})
 		_, e17 := p.DescribeServiceErrors(t.Context(), as("noone"), controlplane.DescribeServiceErrorsRequest{InstanceId: instance})
 		_, e18 := p.DescribeAgentVersions(t.Context(), as("noone"), controlplane.DescribeAgentVersionsRequest{StackId: stack})
+		_, e19 := p.DescribeCommands(t.Context(), as("noone"), controlplane.DescribeCommandsRequest{InstanceId: instance})
+		_, e20 := p.GrantAccess(t.Context(), as("noone"), controlplane.GrantAccessRequest{InstanceId: instance})
+		_, e21 := p.RegisterInstance(t.Context(), as("noone"), controlplane.RegisterInstanceRequest{StackId: stack})
 		var texts []string
-		for _, err := range []error{e1, e2, e3, e4, e5, e6, e7, e8, e9, e10, e11, e12, e13, e14, e15, e16, e17, e18} {
+		for _, err := range []error{e1, e2, e3, e4, e5, e6, e7, e8, e9, e10, e11, e12, e13, e14, e15, e16, e17, e18, e19, e20, e21} {
 			texts = append(texts, strings.NewReplacer(stack, "ID", instance, "ID").Replace(fmt.Sprint(err)))
 		}
 		return texts

@@ -2,21 +2,22 @@ package controlplane
 
 // The requests and responses of the actions. Member names are those of the
 // original API's model; a member that is not set is left out of a response.
-// A pointer tells absent from empty or false.
+// A pointer tells absent from empty or false. The tag doc is for the reference: what
+// the name of a member does not say.
 
 // CreateUserProfileRequest asks for a profile for an ARN.
 type CreateUserProfileRequest struct {
 	IamUserArn          string
-	SshUsername         *string `json:",omitempty"`
-	SshPublicKey        *string `json:",omitempty"`
-	AllowSelfManagement *bool   `json:",omitempty"`
+	SshUsername         *string `json:",omitempty" doc:"login name on the instances; default: from the ARN"`
+	SshPublicKey        *string `json:",omitempty" doc:"one line: TYPE BASE64 [COMMENT]"`
+	AllowSelfManagement *bool   `json:",omitempty" doc:"the user may change the key; default false"`
 }
 
 // CreateUserProfileResponse names the profile made. SshUsername is our own
 // addition: the name that was kept.
 type CreateUserProfileResponse struct {
 	IamUserArn  string
-	SshUsername string `json:",omitempty"`
+	SshUsername string `json:",omitempty" doc:"our addition: the login name that was kept"`
 }
 
 // UpdateUserProfileRequest changes what it names and keeps the rest.
@@ -80,9 +81,9 @@ type SetPermissionRequest struct {
 	StackId    string
 	IamUserArn string
 	AllowSsh   *bool   `json:",omitempty"`
-	AllowSudo  *bool   `json:",omitempty"`
-	Level      *string `json:",omitempty"`
-	ExpiresAt  *string `json:",omitempty"`
+	AllowSudo  *bool   `json:",omitempty" doc:"has no effect without AllowSsh"`
+	Level      *string `json:",omitempty" doc:"deny, iam_only, show, deploy or manage; not one's own"`
+	ExpiresAt  *string `json:",omitempty" doc:"our addition: when all of it ends, RFC 3339; empty: never; not one's own"`
 }
 
 // DescribePermissionsRequest asks by stack, by user, or by both.
@@ -103,19 +104,19 @@ type Permission struct {
 	AllowSsh   bool
 	AllowSudo  bool
 	Level      string
-	ExpiresAt  string `json:",omitempty"`
+	ExpiresAt  string `json:",omitempty" doc:"our addition"`
 }
 
 // CreateStackRequest has every member of the original's model, so that stock
 // clients' requests decode; what this product does not act on is kept and shown
 // again by DescribeStacks.
 type CreateStackRequest struct {
-	Name                      string
-	Region                    string
-	VpcId                     string            `json:",omitempty"`
-	Attributes                map[string]string `json:",omitempty"`
-	ServiceRoleArn            string
-	DefaultInstanceProfileArn string
+	Name                      string                     `doc:"up to 64 characters"`
+	Region                    string                     `json:",omitempty" doc:"default: the control plane's"`
+	VpcId                     string                     `json:",omitempty"`
+	Attributes                map[string]string          `json:",omitempty"`
+	ServiceRoleArn            string                     `json:",omitempty" doc:"kept and shown; nothing acts on it"`
+	DefaultInstanceProfileArn string                     `json:",omitempty" doc:"kept and shown; nothing acts on it"`
 	DefaultOs                 string                     `json:",omitempty"`
 	HostnameTheme             string                     `json:",omitempty"`
 	DefaultAvailabilityZone   string                     `json:",omitempty"`
@@ -202,8 +203,8 @@ type CloneStackRequest struct {
 	UseOpsworksSecurityGroups *bool                      `json:",omitempty"`
 	CustomCookbooksSource     *Source                    `json:",omitempty"`
 	DefaultSshKeyName         *string                    `json:",omitempty"`
-	ClonePermissions          *bool                      `json:",omitempty"` // default false
-	CloneAppIds               []string                   `json:",omitempty"`
+	ClonePermissions          *bool                      `json:",omitempty" doc:"default false"`
+	CloneAppIds               []string                   `json:",omitempty" doc:"must be empty: there are no apps"`
 	DefaultRootDeviceType     *string                    `json:",omitempty"`
 	AgentVersion              *string                    `json:",omitempty"`
 }
@@ -281,7 +282,7 @@ type DeleteStackRequest struct {
 // that the caller may see. LayerId is known and matches nothing: there are no layers.
 type DescribeInstancesRequest struct {
 	StackId     string   `json:",omitempty"`
-	LayerId     string   `json:",omitempty"`
+	LayerId     string   `json:",omitempty" doc:"matches nothing: there are no layers"`
 	InstanceIds []string `json:",omitempty"`
 }
 
@@ -329,7 +330,7 @@ type DeregisterInstanceRequest struct {
 // CreateJoinTokenRequest asks for a token that lets one machine join.
 type CreateJoinTokenRequest struct {
 	StackId    string
-	TtlSeconds *int64 `json:",omitempty"` // 60-3600, default 3600
+	TtlSeconds *int64 `json:",omitempty" doc:"60 to 3600, default 3600"`
 }
 
 // CreateJoinTokenResponse holds the token, which is shown this once.

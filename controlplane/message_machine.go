@@ -12,7 +12,7 @@ type UpdateInstanceRequest struct {
 	LayerIds             []string `json:",omitempty"`
 	InstanceType         *string  `json:",omitempty"`
 	AutoScalingType      *string  `json:",omitempty"`
-	Hostname             *string  `json:",omitempty"` // the empty string: the machine's own
+	Hostname             *string  `json:",omitempty" doc:"empty: the machine's own"`
 	Os                   *string  `json:",omitempty"`
 	AmiId                *string  `json:",omitempty"`
 	SshKeyName           *string  `json:",omitempty"`
@@ -99,8 +99,8 @@ type UntagResourceRequest struct {
 // ListTagsRequest asks for the tags of a stack or an instance.
 type ListTagsRequest struct {
 	ResourceArn string
-	MaxResults  *int64 `json:",omitempty"` // 1-100, default all
-	NextToken   string `json:",omitempty"` // of the answer before
+	MaxResults  *int64 `json:",omitempty" doc:"1 to 100, default all"`
+	NextToken   string `json:",omitempty" doc:"of the answer before"`
 }
 
 // ListTagsResponse holds tags, by key, and a token if there are more.
@@ -135,7 +135,7 @@ type RegisterInstanceResponse struct {
 // GrantAccessRequest asks for a temporary password for the caller.
 type GrantAccessRequest struct {
 	InstanceId        string
-	ValidForInMinutes *int64 `json:",omitempty"` // 60-1440, default 60
+	ValidForInMinutes *int64 `json:",omitempty" doc:"60 to 1440, default 60"`
 }
 
 // GrantAccessResponse holds a temporary password. It is never given yet: see
@@ -150,4 +150,31 @@ type TemporaryCredential struct {
 	Password          string
 	ValidForInMinutes int64
 	InstanceId        string
+}
+
+// DescribeCommandsRequest asks by one of its members. DeploymentId is known and
+// matches nothing: there are no deployments.
+type DescribeCommandsRequest struct {
+	DeploymentId string   `json:",omitempty" doc:"matches nothing: there are no deployments"`
+	InstanceId   string   `json:",omitempty"`
+	CommandIds   []string `json:",omitempty"`
+}
+
+// DescribeCommandsResponse lists commands, newest first.
+type DescribeCommandsResponse struct {
+	Commands []Command
+}
+
+// Command is work of an instance as the original's scripts wait for it. Type is
+// sync_remote_users, grant_remote_access or revoke_remote_access; Status is pending,
+// successful, failed or skipped.
+type Command struct {
+	CommandId      string
+	InstanceId     string
+	CreatedAt      string
+	AcknowledgedAt string `json:",omitempty"`
+	CompletedAt    string `json:",omitempty"`
+	Status         string
+	ExitCode       *int64 `json:",omitempty"` // 0 successful, 1 failed
+	Type           string
 }

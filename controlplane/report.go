@@ -26,8 +26,8 @@ const (
 // errSerialUnknown refuses a report about a bundle that was never made.
 var errSerialUnknown = name.Refuse("serial_unknown", "report is about a serial that was never issued")
 
-// Report keeps an instance's receipt and what it says of itself, and counts as a
-// sight. The newest ten receipts of an instance are kept; of each at most a
+// Report keeps an instance's receipt, what it says of itself, what that comes to in
+// commands and service errors, and counts as a sight. The newest ten receipts of an instance are kept; of each at most a
 // thousand lines, bounded and printable.
 func (c *ControlPlane) Report(ctx context.Context, id authz.InstanceID, r wire.Report) error {
 	now := c.cfg.Now()
@@ -55,6 +55,9 @@ func (c *ControlPlane) Report(ctx context.Context, id authz.InstanceID, r wire.R
 			return err
 		}
 		if err := o.PutServiceErrors(ctx, id, serviceErrors(before, r, now), serviceErrorsKept); err != nil {
+			return err
+		}
+		if err := c.reportCommands(ctx, o, i, r, now); err != nil {
 			return err
 		}
 		receipt := store.Receipt{Instance: id, Epoch: r.Epoch, Serial: r.Serial, ReceivedAt: now, Body: body}

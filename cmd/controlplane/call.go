@@ -51,7 +51,7 @@ func newCall() *cobra.Command {
 func actionList() string {
 	var b strings.Builder
 	for _, a := range api.Actions() {
-		fmt.Fprintf(&b, "  %-22s %s\n", a.Name, a.Doc)
+		fmt.Fprintf(&b, "  %-35s %s\n", a.Name, a.Doc)
 	}
 	return b.String()
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"latchkey/authz"
 	"latchkey/cmd/internal/cli"
 	"latchkey/controlplane"
 )
@@ -15,7 +14,8 @@ func newInstance() *cobra.Command {
 		Example: "  latchkey instance list --stack web",
 	}
 	conn := connectionFlags(cmd)
-	return cli.Group(cmd, instanceList(conn), instanceDeregister(conn))
+	return cli.Group(cmd, instanceList(conn), instanceRename(conn), instanceCommands(conn), instanceErrors(conn),
+		instanceDeregister(conn))
 }
 
 func instanceList(conn *connection) *cobra.Command {
@@ -71,15 +71,15 @@ has: to give the machine back, run "latchkey-agent revert" on it first.`,
 		Example: "  latchkey instance deregister 5b2f6a2e-0f6b-4d0c-9d53-3c1b0c2f7f10",
 		Args:    cli.Args("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := authz.ParseInstanceID(args[0])
+			id, err := instanceID(args[0])
 			if err != nil {
-				return cli.Usage("latchkey instance list shows the ids", "%q is not the id of an instance", args[0])
+				return err
 			}
 			c, err := conn.dial()
 			if err != nil {
 				return err
 			}
-			return c.call(cmd.Context(), "DeregisterInstance", controlplane.DeregisterInstanceRequest{InstanceId: id.String()}, nil)
+			return c.call(cmd.Context(), "DeregisterInstance", controlplane.DeregisterInstanceRequest{InstanceId: id}, nil)
 		},
 	}
 }

@@ -16,7 +16,8 @@ func newStack() *cobra.Command {
 		Example: "  latchkey stack create web",
 	}
 	conn := connectionFlags(cmd)
-	return cli.Group(cmd, stackCreate(conn), stackList(conn), stackSummary(conn), stackRename(conn), stackClone(conn), stackDelete(conn))
+	return cli.Group(cmd, stackCreate(conn), stackList(conn), stackSummary(conn), stackRename(conn), stackClone(conn),
+		stackTag(conn), stackUntag(conn), stackTags(conn), stackDelete(conn))
 }
 
 func stackCreate(conn *connection) *cobra.Command {

@@ -89,6 +89,7 @@ func Actions() []Action {
 		action("opsworks:UpdateInstance", changes, "Change the name that an instance is shown with.", (*cp).UpdateInstance),
 		action("opsworks:DeregisterInstance", changes, "Forget an instance; the machine keeps its last state.", (*cp).DeregisterInstance),
 		action("opsworks:GrantAccess", changes, "Refuse temporary passwords: Linux instances have none.", (*cp).GrantAccess),
+		action("opsworks:DescribeCommands", reads, "List what an instance did and has to do: sync, grant, revoke.", (*cp).DescribeCommands),
 		action("opsworks:DescribeServiceErrors", reads, "List what instances reported to have gone wrong.", (*cp).DescribeServiceErrors),
 		action("opsworks:DescribeAgentVersions", reads, "List the agent's versions: this control plane's and those of instances.", (*cp).DescribeAgentVersions),
 		action("opsworks:DescribeOperatingSystems", reads, "List the systems that the agent is tested on.", (*cp).DescribeOperatingSystems),

@@ -54,8 +54,8 @@ type Config struct {
 	Now func() time.Time
 }
 
-// New returns the handler of POST / and POST /api/v1/ACTION. Everything else is
-// answered with 404 in the same form as other errors.
+// New returns the handler of POST /, POST /api/v1/ACTION and GET
+// /api/v1/openapi.json. Everything else is answered with 404 in the same form as other errors.
 func New(cfg Config) http.Handler {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -76,6 +76,7 @@ func New(cfg Config) http.Handler {
 	mux.HandleFunc("POST "+plainPath+"{action}", func(w http.ResponseWriter, r *http.Request) {
 		h.serve(w, r, plainSurface(), r.PathValue("action"))
 	})
+	mux.HandleFunc("GET "+plainPath+openAPIName, h.serveDocument)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		e := refuse(controlplane.NotFound, "no such address: actions are POST /api/v1/ACTION, or POST / for AWS clients")
 		plainSurface().write(w, failed(e, http.StatusNotFound))

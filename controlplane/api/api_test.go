@@ -39,7 +39,7 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("%s: doc is %q", a.Name, a.Doc)
 		}
 	}
-	if len(seen) != 27 {
+	if len(seen) != 28 {
 		t.Errorf("%d actions", len(seen))
 	}
 }
@@ -64,7 +64,7 @@ func TestEveryKnownAction(t *testing.T) {
 			t.Errorf("%s: %d %s", name, status, answer)
 		}
 	}
-	if served != 26 {
+	if served != 27 {
 		t.Errorf("%d of them are served", served)
 	}
 }
@@ -248,6 +248,7 @@ func TestMatrix(t *testing.T) {
 		"RegisterInstance":                    "- - - - + - - +",
 		"GrantAccess":                         "- - - - - - - -", // nobody here has AllowSsh
 		"UpdateInstance":                      "- - - - + - - +",
+		"DescribeCommands":                    "- - - + + - - +",
 		"DescribeServiceErrors":               "- - - + + - - +",
 		"DescribeAgentVersions":               "- - - + + - - +",
 		"DescribeOperatingSystems":            "- - - - - - - +",

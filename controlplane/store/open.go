@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite" // also registers the driver named "sqlite"
@@ -24,6 +25,10 @@ var schema embed.FS
 const (
 	// busyMillis is how long one process waits for another that is writing.
 	busyMillis = 10_000
+	// openTime is how long Open goes on while others have the file, and openPause
+	// how long it stands back each time.
+	openTime  = time.Minute
+	openPause = 20 * time.Millisecond
 	// readers is how many views can be open at once; more wait.
 	readers = 8
 )
@@ -98,11 +103,24 @@ func dsn(path string, settings []string) string {
 	return u.String()
 }
 
+// prepare checks the file and brings its schema up to date. While another process
+// does the same, SQLite refuses the change to WAL without waiting, since waiting
+// could be for ever (its busy handler is not asked), so the whole is begun again.
 func (s *Store) prepare(ctx context.Context) error {
-	if err := checkSound(ctx, s.write); err != nil {
-		return err
+	for deadline := time.Now().Add(openTime); ; {
+		err := checkSound(ctx, s.write)
+		if err == nil {
+			err = s.migrate(ctx)
+		}
+		if !isBusy(err) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(openPause):
+		}
 	}
-	return s.migrate(ctx)
 }
 
 // checkSound refuses a version of SQLite that loses data (requirement R131) and a

@@ -53,7 +53,7 @@ func scanStack(s scanner) (st Stack, err error) {
 
 // InsertStack adds a stack with the serial 1.
 func (t *Tx) InsertStack(ctx context.Context, st Stack) error {
-	_, err := t.exec(ctx, `INSERT INTO stacks (id, name, members, serial, created_at) VALUES ($1, $2, $3, 1, $4)`,
+	_, err := t.exec(ctx, `INSERT INTO stacks (id, name, members, serial, created_at, raised_at) VALUES ($1, $2, $3, 1, $4, $4)`,
 		st.ID.String(), st.Name, string(st.Members), t.Now().Unix())
 	if err != nil {
 		return fmt.Errorf("insert stack %s: %w", st.ID, err)
@@ -100,7 +100,7 @@ func (t *Tx) DeleteStack(ctx context.Context, id authz.StackID) error {
 
 // RaiseSerial says that the stack's access is another than before.
 func (t *Tx) RaiseSerial(ctx context.Context, id authz.StackID) error {
-	n, err := t.exec(ctx, `UPDATE stacks SET serial = serial + 1 WHERE id = $1`, id.String())
+	n, err := t.exec(ctx, `UPDATE stacks SET serial = serial + 1, raised_at = $1 WHERE id = $2`, t.Now().Unix(), id.String())
 	if err != nil {
 		return fmt.Errorf("raise serial of stack %s: %w", id, err)
 	}

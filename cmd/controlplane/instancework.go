@@ -1,0 +1,119 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"latchkey/authz"
+	"latchkey/cmd/internal/cli"
+	"latchkey/controlplane"
+)
+
+// instanceID checks the id of an instance before it is sent.
+func instanceID(given string) (string, error) {
+	id, err := authz.ParseInstanceID(given)
+	if err != nil {
+		return "", cli.Usage("latchkey instance list shows the ids", "%q is not the id of an instance", given)
+	}
+	return id.String(), nil
+}
+
+func instanceRename(conn *connection) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rename ID NEW",
+		Short: "Show an instance with another host name",
+		Long: `Show an instance with another host name. The machine keeps its own. The empty name
+shows the machine's own again.`,
+		Example: "  latchkey instance rename 5b2f6a2e-0f6b-4d0c-9d53-3c1b0c2f7f10 web-1",
+		Args:    cli.Args("ID", "NEW"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := instanceID(args[0])
+			if err != nil {
+				return err
+			}
+			c, err := conn.dial()
+			if err != nil {
+				return err
+			}
+			return c.call(cmd.Context(), "UpdateInstance", controlplane.UpdateInstanceRequest{InstanceId: id, Hostname: &args[1]}, nil)
+		},
+	}
+}
+
+func instanceCommands(conn *connection) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "commands ID",
+		Short:   "List what an instance did and has to do, newest first",
+		Example: "  latchkey instance commands 5b2f6a2e-0f6b-4d0c-9d53-3c1b0c2f7f10",
+		Args:    cli.Args("ID"),
+	}
+	asJSON := cli.JSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		id, err := instanceID(args[0])
+		if err != nil {
+			return err
+		}
+		c, err := conn.dial()
+		if err != nil {
+			return err
+		}
+		var resp controlplane.DescribeCommandsResponse
+		if err := c.call(cmd.Context(), "DescribeCommands", controlplane.DescribeCommandsRequest{InstanceId: id}, &resp); err != nil {
+			return err
+		}
+		if *asJSON {
+			return cli.JSON(cmd.OutOrStdout(), resp)
+		}
+		var rows [][]string
+		for _, k := range resp.Commands {
+			rows = append(rows, []string{k.Type, k.Status, k.CreatedAt, k.CompletedAt, k.CommandId})
+		}
+		return cli.Table(cmd.OutOrStdout(), []string{"TYPE", "STATUS", "CREATED", "COMPLETED", "ID"}, rows)
+	}
+	return cmd
+}
+
+func instanceErrors(conn *connection) *cobra.Command {
+	var stack string
+	cmd := &cobra.Command{
+		Use:   "errors [ID]",
+		Short: "List what instances reported to have gone wrong, newest first",
+		Example: `  latchkey instance errors --stack web
+  latchkey instance errors 5b2f6a2e-0f6b-4d0c-9d53-3c1b0c2f7f10`,
+		Args: cli.Args("[ID]"),
+	}
+	cmd.Flags().StringVar(&stack, "stack", "", "of the instances of the `STACK`: a name or an id")
+	asJSON := cli.JSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
+		var req controlplane.DescribeServiceErrorsRequest
+		if len(args) == 1 {
+			if req.InstanceId, err = instanceID(args[0]); err != nil {
+				return err
+			}
+			if stack != "" {
+				return cli.Usage("", "an instance and --stack are both given")
+			}
+		}
+		c, err := conn.dial()
+		if err != nil {
+			return err
+		}
+		if stack != "" {
+			if req.StackId, err = c.stackID(cmd.Context(), stack); err != nil {
+				return err
+			}
+		}
+		var resp controlplane.DescribeServiceErrorsResponse
+		if err := c.call(cmd.Context(), "DescribeServiceErrors", req, &resp); err != nil {
+			return err
+		}
+		if *asJSON {
+			return cli.JSON(cmd.OutOrStdout(), resp)
+		}
+		var rows [][]string
+		for _, e := range resp.ServiceErrors {
+			rows = append(rows, []string{e.CreatedAt, e.Type, e.Message, e.InstanceId})
+		}
+		return cli.Table(cmd.OutOrStdout(), []string{"WHEN", "TYPE", "WHAT", "INSTANCE"}, rows)
+	}
+	return cmd
+}
