@@ -40,6 +40,10 @@ build: ## the three programs, into bin
 needs: ## install the Debian packages that the rest needs (asks sudo only if one is missing)
 	@sh packaging/needs.sh
 
+.PHONY: needs-test
+needs-test:
+	@sh packaging/needs.sh test
+
 .PHONY: check
 check: ## formatting, and go vet for Linux and Windows
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then printf 'gofmt would change:\n%s\n' "$$unformatted" >&2; exit 1; fi
@@ -50,7 +54,7 @@ check: ## formatting, and go vet for Linux and Windows
 
 # -v tells what was skipped; only packages and failures are shown of it.
 .PHONY: test
-test: needs check build ## every test, none skipped
+test: needs-test check build ## every test, none skipped
 	@echo "test: running (whole machines are made at the first run, which takes a minute more)"
 	@run() { env LATCHKEY_NO_SKIP=1 go test -v -count=1 -timeout 20m $(if $(AS_ROOT),-exec '$(AS_ROOT) LATCHKEY_NO_SKIP=1') "$$@" 2>&1; }; \
 	raced=$$(go list ./... | grep -E '^$(RACE)') && others=$$(go list ./... | grep -vE '^$(RACE)'); \
@@ -77,7 +81,7 @@ endef
 export REPORT
 
 .PHONY: test-long
-test-long: needs build ## every fuzz target for FUZZTIME (1m) each, then whole machines COUNT (5) times
+test-long: needs-test build ## every fuzz target for FUZZTIME (1m) each, then whole machines COUNT (5) times
 	@grep -rn --include='*_test.go' -oE '^func Fuzz[A-Za-z0-9_]+' . | while IFS=: read -r file _ target; do \
 		echo "fuzz: $${target#func } in $$(dirname "$$file") for $(FUZZTIME)"; \
 		go test -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null; \

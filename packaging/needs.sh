@@ -13,9 +13,11 @@ packages="debootstrap debian-archive-keyring systemd-container
 	openssh-server openssh-client sudo iproute2 util-linux procps
 	awscli python3-boto3 strace gcc libc6-dev"
 
-# npm: the policy evaluator that ours is checked against. A machine may have it
-# from elsewhere, which Debian's own would clash with.
-command -v npm >/dev/null || packages="$packages nodejs npm"
+# npm, with "test" only: the policy evaluator that ours is checked against. A
+# machine may have it from elsewhere, which Debian's own would clash with.
+if [ "${1-}" = test ] && ! command -v npm >/dev/null; then
+	packages="$packages nodejs npm"
+fi
 
 missing() {
 	for package in $packages; do
@@ -31,7 +33,7 @@ fi
 wanted=$(missing)
 [ -n "$wanted" ] || exit 0
 if [ "$(id -u)" != 0 ]; then
-	exec sudo -- sh "$0"
+	exec sudo -- sh "$0" "$@"
 fi
 
 echo "needs: installing $wanted"
