@@ -234,3 +234,49 @@ func TestNewContext(t *testing.T) {
 		t.Errorf("%v: the key's case matters, or the list was not copied", d.Outcome)
 	}
 }
+
+// TestContext_With adds keys to a context that others share.
+func TestContext_With(t *testing.T) {
+	base := mustRequest(t, "a:B", "*", map[string][]string{"aws:SourceIp": {"10.0.0.1"}, "aws:absent": {}}).Context
+	with := func(c iam.Context, values map[string][]string) iam.Context {
+		more, err := c.With(values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return more
+	}
+	secure := map[string][]string{"aws:SecureTransport": {"true"}}
+	list := []string{"ann"}
+	ann := with(base, map[string][]string{"AWS:username": list})
+	bob := with(with(base, map[string][]string{"aws:username": {"bob"}}), secure)
+	p := mustParse(t, `{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"},"StringEquals":{"aws:username":["ann","bob"]},
+		"Bool":{"aws:SecureTransport":"true"},"Null":{"aws:absent":"true"}}}`)
+	list[0] = "eve"
+	for situation, c := range map[string]struct {
+		context iam.Context
+		want    iam.Outcome
+	}{
+		"base-is-as-it-was": {base, iam.ImplicitDeny},
+		"one-more-key":      {ann, iam.ImplicitDeny},
+		"keys-of-three":     {bob, iam.Allowed},
+		"list-was-copied":   {with(ann, secure), iam.Allowed},
+		"with-nothing":      {with(bob, nil), iam.Allowed},
+		"on-the-zero-value": {with(with(iam.Context{}, map[string][]string{"aws:SourceIp": {"10.1.1.1"}, "aws:username": {"bob"}}), secure), iam.Allowed},
+	} {
+		t.Run(situation, func(t *testing.T) {
+			r := mustRequest(t, "a:B", "*", nil)
+			r.Context = c.context
+			if d := iam.Evaluate([]iam.Policy{p}, nil, r); d.Outcome != c.want {
+				t.Errorf("%v, want %v", d.Outcome, c.want)
+			}
+		})
+	}
+	for situation, values := range map[string]map[string][]string{
+		"empty-key": {"": {"x"}}, "key-of-the-last": {"aws:securetransport": {"false"}}, "key-of-the-first": {"AWS:SourceIp": {"1.1.1.1"}},
+		"key-with-an-empty-list": {"aws:Absent": {"x"}}, "same-key-in-other-case": {"aws:x": {"1"}, "AWS:X": {"2"}},
+	} {
+		if _, err := bob.With(values); !errors.Is(err, iam.ErrContext) {
+			t.Errorf("%s: %v", situation, err)
+		}
+	}
+}
