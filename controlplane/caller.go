@@ -82,7 +82,11 @@ func identify(ctx context.Context, v store.View, caller Caller) (principal, erro
 	if err != nil {
 		return principal{}, err
 	}
-	policies, err := v.Policies(ctx, p.ID)
+	attached, err := v.AttachedPolicies(ctx, store.HeldByUser(p.ID))
+	policies := make([]authz.Policy, len(attached))
+	for i, name := range attached {
+		policies[i] = authz.Policy(name)
+	}
 	return principal{p, policies}, err
 }
 

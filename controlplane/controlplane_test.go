@@ -528,7 +528,7 @@ func (p *plane) administrator(t *testing.T, name string) controlplane.Caller {
 	p.user(t, name)
 	err := p.cfg.Store.Write(t.Context(), store.Entry{At: noon, Actor: "test", Action: "test"}, func(tx *store.Tx) error {
 		u, err := tx.UserByARN(t.Context(), as(name).ARN)
-		return errors.Join(err, tx.AddPolicy(t.Context(), u.ID, authz.FullAccess))
+		return errors.Join(err, tx.AttachPolicy(t.Context(), store.HeldByUser(u.ID), string(authz.FullAccess)))
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -66,7 +66,7 @@ func (c *ControlPlane) createAdmin(ctx context.Context, tx *store.Tx, arn authz.
 	if err != nil {
 		return err
 	}
-	if err := tx.AddPolicy(ctx, admin.ID, authz.FullAccess); err != nil {
+	if err := tx.AttachPolicy(ctx, store.HeldByUser(admin.ID), string(authz.FullAccess)); err != nil {
 		return err
 	}
 	err = tx.InsertAccessKey(ctx, store.AccessKey{

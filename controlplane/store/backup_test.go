@@ -35,9 +35,13 @@ func newControlPlane(t *testing.T, path string) *store.Store {
 			return errors.Join(
 				tx.UpdateUser(ctx, p),
 				tx.SetPermission(ctx, authz.Permission{Stack: stack, User: p.ID, Level: authz.LevelDeploy, AllowSSH: true, NotAfter: noon}),
-				tx.AddPolicy(ctx, p.ID, authz.FullAccess),
+				tx.AttachPolicy(ctx, store.HeldByUser(p.ID), string(authz.FullAccess)),
 				tx.InsertAccessKey(ctx, store.AccessKey{ID: fmt.Sprintf("LKIA%d", n), User: p.ID, Secret: []byte("sealed")}),
 				tx.InsertJoinToken(ctx, store.JoinToken{Hash: fmt.Sprint("hash", n), Stack: stack, CreatedBy: p.ID, ExpiresAt: noon.AddDate(1, 0, 0)}, noon),
+				tx.PutInlinePolicy(ctx, store.HeldByUser(p.ID), store.InlinePolicy{Name: "Own", Document: []byte(`{"n":1}`)}),
+				tx.SetBoundary(ctx, p.ID, "Deploy"),
+				tx.SetTag(ctx, store.OfUser(p.ID), store.Tag{Key: "team", Value: "web"}),
+				tx.SetTag(ctx, store.OfStack(stack), store.Tag{Key: "stage", Value: "live"}),
 			)
 		})
 	}
@@ -46,7 +50,7 @@ func newControlPlane(t *testing.T, path string) *store.Store {
 		if err == nil && !used {
 			err = errors.New("the token is not there")
 		}
-		return errors.Join(err, tx.InsertInstance(ctx, store.Instance{
+		return errors.Join(err, insertGroup(ctx, tx), tx.InsertInstance(ctx, store.Instance{
 			ID: instanceID(5), Stack: stack, PublicKey: "public", RegisteredBy: arn(0), Facts: store.Facts{Hostname: "host-5"},
 		}))
 	})
@@ -60,6 +64,19 @@ func newControlPlane(t *testing.T, path string) *store.Store {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// insertGroup makes the group ops, with policies and with u0 and u1 in it.
+func insertGroup(ctx context.Context, tx *store.Tx) error {
+	ops := store.HeldByGroup("ops")
+	return errors.Join(
+		tx.PutManagedPolicy(ctx, "Deploy", []byte(`{"n":2}`)),
+		tx.InsertGroup(ctx, "ops"),
+		tx.AddMember(ctx, "ops", userID(0)),
+		tx.AddMember(ctx, "ops", userID(1)),
+		tx.AttachPolicy(ctx, ops, "Deploy"),
+		tx.PutInlinePolicy(ctx, ops, store.InlinePolicy{Name: "Night", Document: []byte(`{"n":3}`)}),
+	)
 }
 
 // dump is all that a database says: the schema and every row, a line each.

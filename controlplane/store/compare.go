@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,14 +18,27 @@ type Kind string
 
 // The kinds, in the order in which they matter to somebody who compares.
 const (
-	KindUser       Kind = "user"
-	KindPermission Kind = "permission"
-	KindPolicy     Kind = "policy"
-	KindSSHKey     Kind = "ssh key"
-	KindAccessKey  Kind = "access key"
-	KindStack      Kind = "stack"
-	KindInstance   Kind = "instance"
+	KindUser          Kind = "user"
+	KindPermission    Kind = "permission"
+	KindPolicy        Kind = "policy"         // that a user or a group has
+	KindManagedPolicy Kind = "managed policy" // what it says
+	KindGroup         Kind = "group"
+	KindMember        Kind = "group member"
+	KindBoundary      Kind = "boundary" // gives more when it is lost
+	KindUserTag       Kind = "user tag"
+	KindSSHKey        Kind = "ssh key"
+	KindAccessKey     Kind = "access key"
+	KindStack         Kind = "stack"
+	KindInstance      Kind = "instance"
 )
+
+// kinds are all of them, in that order.
+func kinds() []Kind {
+	return []Kind{
+		KindUser, KindPermission, KindPolicy, KindManagedPolicy, KindGroup, KindMember, KindBoundary, KindUserTag,
+		KindSSHKey, KindAccessKey, KindStack, KindInstance,
+	}
+}
 
 // Tally compares what two databases hold of a kind. Things are named by text
 // printed from parsed values, sorted; one that changed is named on both sides.
@@ -37,9 +52,7 @@ type Tally struct {
 // compare says what would change if the present database became the backup.
 func compare(backup, present map[Kind][]string) []Tally {
 	var all []Tally
-	for _, kind := range []Kind{
-		KindUser, KindPermission, KindPolicy, KindSSHKey, KindAccessKey, KindStack, KindInstance,
-	} {
+	for _, kind := range kinds() {
 		then, now := backup[kind], present[kind]
 		all = append(all, Tally{
 			Kind: kind, Backup: len(then), Present: len(now),
@@ -65,13 +78,13 @@ func without(all, others []string) []string {
 	return left
 }
 
-// holdings names everything that gives somebody something. No two things of a
-// kind have the same name.
-func (v View) holdings(ctx context.Context) (map[Kind][]string, error) {
+// inventory names everything that gives somebody something, or takes it. No two
+// things of a kind have the same name.
+func (v View) inventory(ctx context.Context) (map[Kind][]string, error) {
 	h := map[Kind][]string{}
 	var errs []error
 	for _, add := range []func(context.Context, map[Kind][]string) error{
-		v.addUsers, v.addStacks, v.addPermissions, v.addPolicies, v.addAccessKeys, v.addInstances,
+		v.addUsers, v.addStacks, v.addPermissions, v.addOwned, v.addTags, v.addInstances,
 	} {
 		errs = append(errs, add(ctx, h))
 	}
@@ -145,29 +158,60 @@ func rights(p authz.Permission) string {
 	return text
 }
 
-func (v View) addPolicies(ctx context.Context, h map[Kind][]string) (err error) {
-	h[KindPolicy], err = v.owned(ctx, `SELECT u.arn, p.policy FROM user_policies p JOIN users u ON u.id = p.user_id`)
-	return err
-}
-
-func (v View) addAccessKeys(ctx context.Context, h map[Kind][]string) (err error) {
-	h[KindAccessKey], err = v.owned(ctx, `SELECT u.arn, k.id FROM access_keys k JOIN users u ON u.id = k.user_id`)
-	return err
-}
-
-// owned names things by their owner's ARN and a name of their own.
-func (v View) owned(ctx context.Context, query string) ([]string, error) {
-	return list(ctx, v, func(s scanner) (string, error) {
-		var owner, own string
-		if err := s.Scan(&owner, &own); err != nil {
-			return "", err
-		}
-		arn, err := authz.ParseARN(owner)
+// addOwned names what has an owner's ARN, or a group, and a name of its own. The ARNs
+// were read by addUsers, which refuses what is not one.
+func (v View) addOwned(ctx context.Context, h map[Kind][]string) error {
+	for _, from := range []struct {
+		kind  Kind
+		query string // of a text and, where there is one, the document that belongs to it
+	}{
+		{KindPolicy, `SELECT u.arn || ' ' || p.policy, NULL FROM user_policies p JOIN users u ON u.id = p.user_id`},
+		{KindPolicy, `
+			SELECT u.arn || ' inline ' || p.name, p.document FROM user_inline_policies p JOIN users u ON u.id = p.user_id`},
+		{KindPolicy, `
+			SELECT 'group ' || g.name || ' ' || p.policy, NULL FROM group_policies p JOIN groups g ON g.name = p.group_name`},
+		{KindPolicy, `
+			SELECT 'group ' || g.name || ' inline ' || p.name, p.document
+			FROM group_inline_policies p JOIN groups g ON g.name = p.group_name`},
+		{KindManagedPolicy, `SELECT name, document FROM managed_policies`},
+		{KindGroup, `SELECT name, NULL FROM groups`},
+		{KindMember, `SELECT u.arn || ' in ' || m.group_name, NULL FROM group_members m JOIN users u ON u.id = m.user_id`},
+		{KindBoundary, `SELECT arn || ' ' || boundary, NULL FROM users WHERE boundary IS NOT NULL`},
+		{KindAccessKey, `
+			SELECT u.arn || ' ' || k.id || CASE k.active WHEN 1 THEN '' ELSE ', inactive' END, NULL
+			FROM access_keys k JOIN users u ON u.id = k.user_id`},
+	} {
+		texts, err := list(ctx, v, scanContent, from.query)
 		if err != nil {
-			return "", fmt.Errorf("%w: user: %v", ErrCorrupt, err)
+			return err
 		}
-		return arn.String() + " " + own, nil
-	}, query)
+		h[from.kind] = append(h[from.kind], texts...)
+	}
+	return nil
+}
+
+// scanContent names a document by its text and the beginning of its SHA-256, so that
+// another content is another name.
+func scanContent(s scanner) (text string, err error) {
+	var document []byte
+	if err := s.Scan(&text, &document); err != nil {
+		return "", err
+	}
+	if document != nil {
+		sum := sha256.Sum256(document)
+		text += " sha256 " + hex.EncodeToString(sum[:6])
+	}
+	return text, nil
+}
+
+func (v View) addTags(ctx context.Context, h map[Kind][]string) (err error) {
+	h[KindUserTag], err = list(ctx, v, func(s scanner) (string, error) {
+		var owner string
+		var t Tag
+		err := s.Scan(&owner, &t.Key, &t.Value)
+		return fmt.Sprintf("%s %q = %q", owner, t.Key, t.Value), err
+	}, `SELECT u.arn, t.key, t.value FROM user_tags t JOIN users u ON u.id = t.user_id`)
+	return err
 }
 
 func (v View) addInstances(ctx context.Context, h map[Kind][]string) error {
@@ -196,7 +240,7 @@ func (v View) allocations(ctx context.Context) ([]allocation, error) {
 // The file is brought up to this version's schema by that.
 func readAll(ctx context.Context, s *Store) (h map[Kind][]string, uids []allocation, err error) {
 	err = inTx(ctx, s.read, func(tx *sql.Tx) (err error) {
-		if h, err = (View{tx}).holdings(ctx); err != nil {
+		if h, err = (View{tx}).inventory(ctx); err != nil {
 			return err
 		}
 		uids, err = View{tx}.allocations(ctx)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"latchkey/authz"
 )
@@ -56,19 +57,46 @@ func scanPermission(s scanner) (p authz.Permission, err error) {
 	return p, nil
 }
 
-// SetPermission keeps a permission; the default is kept by removing the row.
+// Origin says who set a permission last, and when.
+type Origin struct {
+	By string // as in the audit log
+	At time.Time
+}
+
+// PermissionOrigin returns where a user's permission on a stack comes from. It is
+// zero for the default, which is not kept, and for one of which it is not known.
+func (v View) PermissionOrigin(ctx context.Context, stack authz.StackID, user authz.UserID) (Origin, error) {
+	origin, err := one(ctx, v, scanOrigin, `SELECT changed_by, changed_at FROM permissions WHERE stack_id = $1 AND user_id = $2`,
+		stack.String(), user.String())
+	if errors.Is(err, ErrNotFound) {
+		return Origin{}, nil
+	}
+	return origin, err
+}
+
+func scanOrigin(s scanner) (o Origin, err error) {
+	var at int64
+	err = s.Scan(&o.By, &at)
+	o.At = instant(sql.NullInt64{Int64: at, Valid: at != 0})
+	return o, err
+}
+
+// SetPermission keeps a permission, with the actor and the instant of the
+// transaction as its origin; the default is kept by removing the row.
 func (t *Tx) SetPermission(ctx context.Context, p authz.Permission) error {
 	var err error
 	if p == DefaultPermission(p.Stack, p.User) {
 		_, err = t.exec(ctx, `DELETE FROM permissions WHERE stack_id = $1 AND user_id = $2`, p.Stack.String(), p.User.String())
 	} else {
 		_, err = t.exec(ctx, `
-			INSERT INTO permissions (stack_id, user_id, level, allow_ssh, allow_sudo, not_after)
-			VALUES ($1, $2, $3, $4, $5, $6)
+			INSERT INTO permissions (stack_id, user_id, level, allow_ssh, allow_sudo, not_after, changed_by, changed_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 			ON CONFLICT (stack_id, user_id) DO UPDATE SET
 				level = excluded.level, allow_ssh = excluded.allow_ssh,
-				allow_sudo = excluded.allow_sudo, not_after = excluded.not_after`,
-			p.Stack.String(), p.User.String(), p.Level.String(), p.AllowSSH, p.AllowSudo, seconds(p.NotAfter))
+				allow_sudo = excluded.allow_sudo, not_after = excluded.not_after,
+				changed_by = excluded.changed_by, changed_at = excluded.changed_at`,
+			p.Stack.String(), p.User.String(), p.Level.String(), p.AllowSSH, p.AllowSudo, seconds(p.NotAfter),
+			t.entry.Actor, t.Now().Unix())
 	}
 	if err != nil {
 		return fmt.Errorf("set permission of %s on %s: %w", p.User, p.Stack, err)

@@ -188,8 +188,8 @@ func (t *Tx) insertKeys(ctx context.Context, p authz.Profile) error {
 }
 
 // DeleteUser removes a user and all that hangs on him: keys, permissions,
-// policies, access keys and the join tokens he made (requirement R118). His uids
-// stay used.
+// policies, his place in groups, tags, access keys and the join tokens he made
+// (requirement R118). His uids stay used.
 func (t *Tx) DeleteUser(ctx context.Context, user authz.UserID) error {
 	n, err := t.exec(ctx, `DELETE FROM users WHERE id = $1`, user.String())
 	if err != nil {
@@ -227,24 +227,4 @@ func (t *Tx) AllocateUID(ctx context.Context, user authz.UserID, login authz.Use
 
 func uidOf(p authz.Profile) sql.NullInt64 {
 	return sql.NullInt64{Int64: int64(p.UID), Valid: p.UID != 0}
-}
-
-// Policies returns the managed policies that a user has.
-func (v View) Policies(ctx context.Context, user authz.UserID) ([]authz.Policy, error) {
-	return list(ctx, v, scanPolicy, `SELECT policy FROM user_policies WHERE user_id = $1 ORDER BY policy`, user.String())
-}
-
-func scanPolicy(s scanner) (p authz.Policy, err error) {
-	var text string
-	err = s.Scan(&text)
-	return authz.Policy(text), err
-}
-
-// AddPolicy gives a user a managed policy.
-func (t *Tx) AddPolicy(ctx context.Context, user authz.UserID, policy authz.Policy) error {
-	_, err := t.exec(ctx, `INSERT INTO user_policies (user_id, policy) VALUES ($1, $2)`, user.String(), string(policy))
-	if err != nil {
-		return fmt.Errorf("add policy %s to %s: %w", policy, user, err)
-	}
-	return nil
 }

@@ -91,7 +91,7 @@ func TestTx_DeleteUser(t *testing.T) {
 	mustWrite(t, s, func(ctx context.Context, tx *store.Tx) error {
 		return errors.Join(
 			tx.UpdateUser(ctx, p),
-			tx.AddPolicy(ctx, p.ID, authz.FullAccess),
+			tx.AttachPolicy(ctx, store.HeldByUser(p.ID), string(authz.FullAccess)),
 			tx.InsertAccessKey(ctx, store.AccessKey{ID: "k", User: p.ID, Secret: []byte("s")}),
 			tx.InsertJoinToken(ctx, store.JoinToken{Hash: "h", Stack: stack, CreatedBy: p.ID, ExpiresAt: noon}, noon),
 			tx.SetPermission(ctx, authz.Permission{Stack: stack, User: p.ID, AllowSSH: true}),
