@@ -2,34 +2,27 @@ package store
 
 import (
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"latchkey/authz"
 )
 
-// A database of the first schema, with an instance in it, is brought up to date and
-// keeps what it held.
-func TestOpen_Upgrades(t *testing.T) {
+const (
+	oldStack    = "00000001-0000-4000-8000-000000000000"
+	oldInstance = "00000002-0000-4000-8000-000000000000"
+	oldUser     = "00000003-0000-4000-8000-000000000000"
+	insertStack = `INSERT INTO stacks (id, name, members, serial, created_at) VALUES ('` + oldStack + `', 'web', '{}', 7, 1000)`
+)
+
+// upgrade makes a database of an older schema with something in it, and opens it.
+func upgrade(t *testing.T, schema int64, statements ...string) *Store {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "latchkey.db")
-	old, err := connect(path, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := steps(old)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.UpTo(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
-	const stack, instance = "00000001-0000-4000-8000-000000000000", "00000002-0000-4000-8000-000000000000"
-	for _, statement := range []string{
-		`INSERT INTO stacks (id, name, members, serial, created_at) VALUES ('` + stack + `', 'web', '{}', 7, 1000)`,
-		`INSERT INTO instances (id, stack_id, public_key, registered_by, hostname, os, platform, architecture, agent, address, created_at)
-			VALUES ('` + instance + `', '` + stack + `', 'k', 'arn:aws:iam::000000000000:user/a', 'web-1', 'linux', '', '', '', '', 1000)`,
-	} {
-		if _, err := old.ExecContext(t.Context(), statement); err != nil {
+	old := OpenAt(t.Context(), t, path, schema)
+	for _, statement := range statements {
+		if _, err := old.write.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -40,9 +33,18 @@ func TestOpen_Upgrades(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
-	err = s.Read(t.Context(), func(v View) error {
-		id, err := authz.ParseInstanceID(instance)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// A database of the first schema, with an instance in it, is brought up to date and
+// keeps what it held.
+func TestOpen_Upgrades(t *testing.T) {
+	s := upgrade(t, 1, insertStack, `
+		INSERT INTO instances (id, stack_id, public_key, registered_by, hostname, os, platform, architecture, agent, address, created_at)
+		VALUES ('`+oldInstance+`', '`+oldStack+`', 'k', 'arn:aws:iam::000000000000:user/a', 'web-1', 'linux', '', '', '', '', 1000)`)
+	err := s.Read(t.Context(), func(v View) error {
+		id, err := authz.ParseInstanceID(oldInstance)
 		if err != nil {
 			return err
 		}
@@ -55,6 +57,47 @@ func TestOpen_Upgrades(t *testing.T) {
 			t.Errorf("raised at %s", raised)
 		}
 		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// Before there were more policies than one, users had it, and keys that were all
+// active.
+func TestOpen_UpgradesPolicies(t *testing.T) {
+	s := upgrade(t, 4, insertStack,
+		`INSERT INTO users (id, arn, self_management, created_at) VALUES ('`+oldUser+`', 'arn:aws:iam::000000000000:user/a', 0, 1000)`,
+		`INSERT INTO user_policies VALUES ('`+oldUser+`', 'B'), ('`+oldUser+`', 'A')`,
+		`INSERT INTO access_keys VALUES ('k', '`+oldUser+`', x'00', 1000)`,
+		`INSERT INTO permissions VALUES ('`+oldStack+`', '`+oldUser+`', 'show', 1, 0, NULL)`)
+	user, err := authz.ParseUserID(oldUser)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Write(t.Context(), Entry{Actor: "test", Action: "test"}, func(tx *Tx) error {
+		h, err := tx.Holdings(t.Context(), user)
+		if err != nil {
+			return err
+		}
+		want := []Held{{Name: "A", Managed: true}, {Name: "B", Managed: true}}
+		if !slices.EqualFunc(h.Policies, want, func(a, b Held) bool { return a.Name == b.Name && a.Managed == b.Managed }) ||
+			h.Boundary != nil || h.Groups != nil || h.Tags != nil {
+			t.Errorf("holdings %+v", h)
+		}
+		k, err := tx.AccessKey(t.Context(), "k")
+		if err != nil || !k.Active || !k.CreatedAt.Equal(time.Unix(1000, 0)) {
+			t.Errorf("access key %+v, %v", k, err)
+		}
+		all, err := tx.PermissionsOf(t.Context(), user)
+		if err != nil || len(all) != 1 || all[0].Level != authz.LevelShow || !all[0].AllowSSH {
+			t.Fatalf("permissions %+v, %v", all, err)
+		}
+		origin, err := tx.PermissionOrigin(t.Context(), all[0].Stack, user)
+		if err != nil || origin != (Origin{}) {
+			t.Errorf("origin %+v, %v", origin, err)
+		}
+		return tx.DetachPolicy(t.Context(), HeldByUser(user), "b") // in any case of letters from now on
 	})
 	if err != nil {
 		t.Error(err)
