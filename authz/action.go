@@ -1,6 +1,12 @@
 package authz
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"latchkey/authz/iam"
+)
 
 // Action is the name of something that can be asked of the control plane, with
 // its service prefix: "opsworks:SetPermission", "latchkey:CreateJoinToken".
@@ -18,6 +24,12 @@ const (
 	ScopeAccount
 	// ScopeSelf is the caller's own profile: granted by the self-management flag.
 	ScopeSelf
+	// ScopeUser is a user, by ARN: no level grants it, only policies with that ARN
+	// for a Resource, in which ${aws:username} stands for the caller.
+	ScopeUser
+	// ScopeForeign is an action of another service, which a tool may ask about:
+	// policies alone decide it.
+	ScopeForeign
 )
 
 // ActionRule says what an action works on and the lowest level that grants it;
@@ -27,13 +39,76 @@ type ActionRule struct {
 	Level Level
 }
 
-// Rule returns the rule of an action; an unknown action has ScopeUnknown.
-func (a Action) Rule() ActionRule { return actionRules[a] }
+// ParseAction reads an action's name, service:Name. The case of a known one does
+// not matter, as in policies; it is returned in the case of the table. A name of
+// opsworks or latchkey that is in no table is read too, and denied by Decide.
+func ParseAction(s string) (Action, error) {
+	asked, err := iam.ParseAction(s)
+	if err != nil {
+		return "", err
+	}
+	if known, found := actionNames[asked]; found {
+		return known, nil
+	}
+	return Action(s), nil
+}
+
+// Rule returns the rule of an action; one of opsworks or latchkey that is in no
+// table, and text that names no action, have ScopeUnknown.
+func (a Action) Rule() ActionRule {
+	rule, known := actionRules[a]
+	if known {
+		return rule
+	}
+	service, _, named := strings.Cut(string(a), ":")
+	if named && !strings.EqualFold(service, "opsworks") && !strings.EqualFold(service, "latchkey") {
+		return ActionRule{Scope: ScopeForeign}
+	}
+	return ActionRule{}
+}
+
+// Actions returns every action that has a rule, in no order.
+func Actions() []Action {
+	return slices.Collect(maps.Keys(actionRules))
+}
 
 // actionRules holds all 74 actions of the original service (its user guide and
 // API reference; where they disagree, the API reference, and for GrantAccess the
 // page on RDP: Show and AllowSsh) and our own.
 var actionRules = buildActionRules()
+
+// actionsAsked holds the same actions as policies compare them.
+var actionsAsked = buildActionsAsked()
+
+// actionNames leads back from those to the names.
+var actionNames = buildActionNames()
+
+func buildActionsAsked() map[Action]iam.Action {
+	asked := map[Action]iam.Action{}
+	for a := range actionRules {
+		parsed, _ := iam.ParseAction(string(a)) // a test parses them all
+		asked[a] = parsed
+	}
+	return asked
+}
+
+func buildActionNames() map[iam.Action]Action {
+	names := map[iam.Action]Action{}
+	for a, asked := range actionsAsked {
+		names[asked] = a
+	}
+	return names
+}
+
+// asked is the action as policies compare it; the zero value, which denies, where a
+// names none.
+func (a Action) asked() iam.Action {
+	if known, found := actionsAsked[a]; found {
+		return known
+	}
+	other, _ := iam.ParseAction(string(a))
+	return other
+}
 
 func buildActionRules() map[Action]ActionRule {
 	rules := map[Action]ActionRule{}
@@ -62,6 +137,14 @@ func buildActionRules() map[Action]ActionRule {
 	add("opsworks:", ActionRule{ScopeAccount, LevelDeny}, `
 		CreateStack CreateUserProfile DeleteUserProfile DescribeOperatingSystems DescribeUserProfiles UpdateUserProfile`)
 	add("opsworks:", ActionRule{ScopeSelf, LevelDeny}, `DescribeMyUserProfile UpdateMyUserProfile`)
-	add("latchkey:", ActionRule{ScopeStack, LevelManage}, `CreateJoinToken`)
+	add("latchkey:", ActionRule{ScopeStack, LevelManage}, `CreateJoinToken ExplainAccess ListAccess`)
+	add("latchkey:", ActionRule{ScopeUser, LevelDeny}, `
+		DescribeUser PutUserPolicy DeleteUserPolicy AttachUserPolicy DetachUserPolicy PutUserPermissionsBoundary
+		DeleteUserPermissionsBoundary TagUser UntagUser CreateAccessKey ListAccessKeys UpdateAccessKey DeleteAccessKey
+		Authorize`)
+	add("latchkey:", ActionRule{ScopeAccount, LevelDeny}, `
+		CreateGroup DeleteGroup DescribeGroups AddUserToGroup RemoveUserFromGroup PutGroupPolicy DeleteGroupPolicy
+		AttachGroupPolicy DetachGroupPolicy CreatePolicy UpdatePolicy DeletePolicy DescribePolicies BatchAuthorize
+		SimulatePolicy ImportIam ImportUsers`)
 	return rules
 }

@@ -46,3 +46,36 @@ func TestActionRules(t *testing.T) {
 		t.Errorf("actions by prefix: %v", count)
 	}
 }
+
+// TestActionsAsked: every action of the table is one that policies can name.
+func TestActionsAsked(t *testing.T) {
+	for _, a := range Actions() {
+		if a.asked().IsZero() || !strings.EqualFold(a.asked().String(), string(a)) {
+			t.Errorf("%s is asked about as %q", a, a.asked())
+		}
+	}
+	if len(actionNames) != len(actionRules) {
+		t.Errorf("%d names for %d actions: two differ in case alone", len(actionNames), len(actionRules))
+	}
+}
+
+func TestParseAction(t *testing.T) {
+	for given, want := range map[string]Action{
+		"opsworks:StopInstance": "opsworks:StopInstance", "OPSWORKS:stopinstance": "opsworks:StopInstance",
+		"latchkey:authorize": "latchkey:Authorize", "opsworks:Nonsense": "opsworks:Nonsense", "s3:GetObject": "s3:GetObject",
+	} {
+		if got, err := ParseAction(given); err != nil || got != want {
+			t.Errorf("%s: got %s, %v", given, got, err)
+		}
+	}
+	for _, bad := range []string{"", "StopInstance", "opsworks:", "opsworks:Stop*", "a:b:c", "opsworks:Stop Instance"} {
+		if got, err := ParseAction(bad); err == nil || got != "" {
+			t.Errorf("%q: got %s", bad, got)
+		}
+	}
+	for given, want := range map[Action]Scope{"s3:GetObject": ScopeForeign, "opsworks:Nonsense": ScopeUnknown, "OpsWorks:Nonsense": ScopeUnknown, "nonsense": ScopeUnknown} {
+		if got := given.Rule().Scope; got != want {
+			t.Errorf("%s: scope %d", given, got)
+		}
+	}
+}

@@ -52,6 +52,14 @@ func (a ARN) Name() string {
 	return rest[strings.LastIndexByte(rest, '/')+1:]
 }
 
+// Account returns the account's 12 digits, or "" for the zero value.
+func (a ARN) Account() string {
+	if a.IsZero() {
+		return ""
+	}
+	return strings.SplitN(a.s, ":", 6)[4]
+}
+
 func userResource(service, resource string) bool {
 	segments := strings.Split(resource, "/")
 	for _, s := range segments {

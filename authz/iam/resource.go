@@ -35,6 +35,9 @@ func ParseResource(s string) (Resource, error) {
 	return Resource{s, [4]string(part[1:5]), part[5]}, nil
 }
 
+// Everything is the resource "*", of an action that has none.
+func Everything() Resource { return Resource{text: "*"} }
+
 // String returns the resource as it was parsed, or "" for the zero value.
 func (r Resource) String() string { return r.text }
 
