@@ -14,8 +14,12 @@ type Caller struct {
 	// AccessKeyID is the key that proved it; empty for another proof. A key that
 	// was deleted since is refused, also when the request was proved before.
 	AccessKeyID string
-	// SourceIP and RequestID are for the audit log.
+	// SourceIP and RequestID are for the audit log; policies may ask about the
+	// former, and about the two that follow.
 	SourceIP, RequestID string
+	UserAgent           string
+	// Secure says that the request came over TLS.
+	Secure bool
 }
 
 // Credential is what package api verifies a request's signature with.
@@ -29,7 +33,7 @@ type Nothing struct{}
 
 var (
 	errNoCaller  = errors.New("no caller is named")
-	errKeyGone   = errors.New("access key is not known")
+	errKeyGone   = errors.New("access key is not known, or not active")
 	errNoProfile = errors.New("caller has no profile")
 )
 
@@ -40,7 +44,7 @@ func (c *ControlPlane) Credential(ctx context.Context, accessKeyID string) (Cred
 		key, err = v.AccessKey(ctx, accessKeyID)
 		return err
 	})
-	if errors.Is(err, store.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && !key.Active {
 		return Credential{}, unauthenticated(errKeyGone)
 	}
 	if err != nil {
@@ -54,41 +58,6 @@ func (c *ControlPlane) Credential(ctx context.Context, accessKeyID string) (Cred
 }
 
 func secretPurpose(accessKeyID string) string { return "access key " + accessKeyID }
-
-// principal is a caller as the store knows him in this transaction.
-type principal struct {
-	authz.Profile
-	policies []authz.Policy
-}
-
-// identify looks the caller up, and refuses one whose key is gone.
-func identify(ctx context.Context, v store.View, caller Caller) (principal, error) {
-	if caller.ARN.IsZero() {
-		return principal{}, unauthenticated(errNoCaller)
-	}
-	if caller.AccessKeyID != "" {
-		k, err := v.AccessKey(ctx, caller.AccessKeyID)
-		if errors.Is(err, store.ErrNotFound) || err == nil && k.ARN != caller.ARN {
-			return principal{}, unauthenticated(errKeyGone)
-		}
-		if err != nil {
-			return principal{}, err
-		}
-	}
-	p, err := v.UserByARN(ctx, caller.ARN)
-	if errors.Is(err, store.ErrNotFound) {
-		return principal{}, errNoProfile
-	}
-	if err != nil {
-		return principal{}, err
-	}
-	attached, err := v.AttachedPolicies(ctx, store.HeldByUser(p.ID))
-	policies := make([]authz.Policy, len(attached))
-	for i, name := range attached {
-		policies[i] = authz.Policy(name)
-	}
-	return principal{p, policies}, err
-}
 
 // withProfile calls f; if the caller turns out to have no profile it makes one and
 // calls f again. A profile comes with the first authenticated use, as it did in
@@ -143,7 +112,7 @@ func (c *ControlPlane) insertImplicit(ctx context.Context, tx *store.Tx, arn aut
 func (c *ControlPlane) read(ctx context.Context, caller Caller, f func(store.View, principal) error) error {
 	return c.withProfile(ctx, caller, func() error {
 		return c.cfg.Store.Read(ctx, func(v store.View) error {
-			who, err := identify(ctx, v, caller)
+			who, err := c.identify(ctx, v, caller)
 			if err != nil {
 				return err
 			}
@@ -165,7 +134,7 @@ func (c *ControlPlane) write(ctx context.Context, caller Caller, action authz.Ac
 	var raised []authz.StackID
 	err := c.withProfile(ctx, caller, func() error {
 		return c.cfg.Store.Write(ctx, c.entry(caller, action), func(tx *store.Tx) error {
-			who, err := identify(ctx, tx.View, caller)
+			who, err := c.identify(ctx, tx.View, caller)
 			if err != nil {
 				return err
 			}
@@ -186,60 +155,4 @@ func (c *ControlPlane) entry(caller Caller, action authz.Action) store.Entry {
 		At: c.cfg.Now(), Actor: caller.ARN.String(), AccessKey: caller.AccessKeyID,
 		SourceIP: caller.SourceIP, RequestID: caller.RequestID, Action: string(action),
 	}
-}
-
-// authorise asks authz.Decide about one action, on a stack or with the zero id on
-// the account. A stack that does not exist is decided like any other: a caller
-// who may not gets the same answer as for one that does.
-func (c *ControlPlane) authorise(ctx context.Context, v store.View, who principal, action authz.Action, stack authz.StackID) error {
-	request := authz.Request{
-		Principal: who.ARN, Action: action, Stack: stack, Policies: who.policies, SelfManagement: who.SelfManagement,
-	}
-	if !stack.IsZero() {
-		p, err := v.Permission(ctx, stack, who.ID)
-		if err != nil {
-			return err
-		}
-		request.Level = inForce(p, c.cfg.Now()).Level
-	}
-	if d := authz.Decide(request); !d.Allowed {
-		return c.denied(request, d)
-	}
-	return nil
-}
-
-func (c *ControlPlane) denied(r authz.Request, d authz.Decision) error {
-	on := "*"
-	if !r.Stack.IsZero() {
-		on = c.stackARN(r.Stack)
-	}
-	return &Error{
-		Code: Denied,
-		Message: "User: " + r.Principal.String() + " is not authorized to perform: " + string(r.Action) +
-			" on resource: " + on + " because " + d.By,
-		Err: d.Reason,
-	}
-}
-
-// permitted returns the decision for many stacks at once, for lists.
-func (c *ControlPlane) permitted(ctx context.Context, v store.View, who principal, action authz.Action) (func(authz.StackID) bool, error) {
-	own, err := v.PermissionsOf(ctx, who.ID)
-	if err != nil {
-		return nil, err
-	}
-	now := c.cfg.Now()
-	levels := make(map[authz.StackID]authz.Level, len(own))
-	for _, p := range own {
-		levels[p.Stack] = inForce(p, now).Level
-	}
-	return func(stack authz.StackID) bool {
-		level, found := levels[stack]
-		if !found {
-			level = store.DefaultPermission(stack, who.ID).Level
-		}
-		return authz.Decide(authz.Request{
-			Principal: who.ARN, Action: action, Stack: stack, Level: level,
-			Policies: who.policies, SelfManagement: who.SelfManagement,
-		}).Allowed
-	}, nil
 }

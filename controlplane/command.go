@@ -192,7 +192,7 @@ func (c *ControlPlane) commandsNamed(ctx context.Context, caller Caller, ids []s
 			if err != nil && !missing {
 				return err
 			}
-			if err := c.authoriseHidden(ctx, v, who, describeCommands, command.Stack, "*"); err != nil {
+			if err := c.authoriseHidden(ctx, v, who, describeCommands, target{stack: command.Stack}, "*"); err != nil {
 				return err
 			}
 			if missing {

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"latchkey/authz"
+	"latchkey/authz/iam"
 	"latchkey/authz/wire"
 	"latchkey/controlplane/datadir"
 	"latchkey/controlplane/store"
@@ -63,8 +64,9 @@ type ControlPlane struct {
 	id    string // the control plane's own, in every bundle
 	epoch int64
 
-	changes changes
-	sights  sights
+	changes   changes
+	sights    sights
+	documents documents
 
 	compiling sync.Mutex // one bundle is compiled at a time; guards nothing
 	mu        sync.Mutex // guards bundles
@@ -86,6 +88,7 @@ func New(ctx context.Context, cfg Config) (*ControlPlane, error) {
 	c := &ControlPlane{cfg: cfg, bundles: map[authz.StackID]Sealed{}}
 	c.changes.waiting = map[authz.StackID]chan struct{}{}
 	c.sights.seen = map[authz.InstanceID]sight{}
+	c.documents.parsed = map[string]iam.Policy{}
 	if err := c.identity(ctx); err != nil {
 		return nil, err
 	}

@@ -66,7 +66,7 @@ func (c *ControlPlane) createAdmin(ctx context.Context, tx *store.Tx, arn authz.
 	if err != nil {
 		return err
 	}
-	if err := tx.AttachPolicy(ctx, store.HeldByUser(admin.ID), string(authz.FullAccess)); err != nil {
+	if err := tx.AttachPolicy(ctx, store.HeldByUser(admin.ID), authz.FullAccess); err != nil {
 		return err
 	}
 	err = tx.InsertAccessKey(ctx, store.AccessKey{
@@ -75,6 +75,6 @@ func (c *ControlPlane) createAdmin(ctx context.Context, tx *store.Tx, arn authz.
 	if err != nil {
 		return err
 	}
-	tx.Record(arn.String(), map[string]string{"access_key": k.ID, "policy": string(authz.FullAccess)})
+	tx.Record(arn.String(), map[string]string{"access_key": k.ID, "policy": authz.FullAccess})
 	return tx.SetMeta(ctx, store.FirstAdmin, arn.String())
 }

@@ -109,12 +109,20 @@ func (c *ControlPlane) instancesNamed(
 func (c *ControlPlane) instanceFor(
 	ctx context.Context, v store.View, who principal, action authz.Action, id authz.InstanceID,
 ) (store.Instance, error) {
+	return c.instanceOn(ctx, v, who, action, id, target{})
+}
+
+// instanceOn does the same for a request that names tags.
+func (c *ControlPlane) instanceOn(
+	ctx context.Context, v store.View, who principal, action authz.Action, id authz.InstanceID, on target,
+) (store.Instance, error) {
 	i, err := v.Instance(ctx, id)
 	missing := errors.Is(err, store.ErrNotFound)
 	if err != nil && !missing {
 		return i, err
 	}
-	if err := c.authoriseHidden(ctx, v, who, action, i.Stack, c.instanceARN(id)); err != nil {
+	on.stack = i.Stack
+	if err := c.authoriseHidden(ctx, v, who, action, on, c.instanceARN(id)); err != nil {
 		return i, err
 	}
 	if missing {
@@ -128,14 +136,14 @@ func (c *ControlPlane) instanceFor(
 // for one that does not exist, with the zero stack, and for one of a stack that the
 // caller may not see.
 func (c *ControlPlane) authoriseHidden(
-	ctx context.Context, v store.View, who principal, action authz.Action, stack authz.StackID, on string,
+	ctx context.Context, v store.View, who principal, action authz.Action, on target, shown string,
 ) error {
-	err := c.authorise(ctx, v, who, action, stack)
+	err := c.authoriseOn(ctx, v, who, action, on)
 	if denial := (*Error)(nil); errors.As(err, &denial) && denial.Code == Denied {
 		return &Error{
 			Code: Denied,
 			Message: "User: " + who.ARN.String() + " is not authorized to perform: " + string(action) +
-				" on resource: " + on + " because " + authz.ErrNotGranted.Text,
+				" on resource: " + shown + " because " + authz.ErrNotGranted.Text,
 			Err: denial.Err,
 		}
 	}

@@ -172,7 +172,7 @@ func (c *ControlPlane) serviceErrorsNamed(
 		if err != nil && !missing {
 			return nil, err
 		}
-		if err := c.authoriseHidden(ctx, v, who, action, e.Stack, "*"); err != nil {
+		if err := c.authoriseHidden(ctx, v, who, action, target{stack: e.Stack}, "*"); err != nil {
 			return nil, err
 		}
 		if missing {

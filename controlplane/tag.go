@@ -31,6 +31,7 @@ var (
 	errTagKeyLong   = name.Refuse("tag_key_long", "a key is longer than 127 characters")
 	errTagKeyOwned  = name.Refuse("tag_key_reserved", "a key begins with aws:")
 	errTagKeyTwice  = name.Refuse("tag_key_twice", "a key is there twice")
+	errTagKeyCase   = name.Refuse("tag_key_case", "a key is there already in another case")
 	errTagValueLong = name.Refuse("tag_value_long", "a value is longer than 255 characters")
 	errTagText      = name.Refuse("tag_character", "there is a character other than letters, numbers, spaces and + - = . _ : /")
 	errTagsMany     = name.Refuse("tags_many", "more than 40 for one resource")
@@ -64,13 +65,17 @@ func (c *ControlPlane) parseResource(arn string) (r resource, err error) {
 	return r, nil
 }
 
-// tagged authorises an action on a resource and finds it.
-func (c *ControlPlane) tagged(ctx context.Context, v store.View, who principal, action authz.Action, r resource) (store.Tagged, error) {
+// tagged authorises an action on a resource, with the tags that the request names,
+// and finds it.
+func (c *ControlPlane) tagged(
+	ctx context.Context, v store.View, who principal, action authz.Action, r resource, on target,
+) (store.Tagged, error) {
 	if r.stack.IsZero() {
-		_, err := c.instanceFor(ctx, v, who, action, r.instance)
+		_, err := c.instanceOn(ctx, v, who, action, r.instance, on)
 		return store.OfInstance(r.instance), err
 	}
-	if err := c.authorise(ctx, v, who, action, r.stack); err != nil {
+	on.stack = r.stack
+	if err := c.authoriseOn(ctx, v, who, action, on); err != nil {
 		return store.Tagged{}, err
 	}
 	_, err := v.Serial(ctx, r.stack)
@@ -90,9 +95,13 @@ func (c *ControlPlane) TagResource(ctx context.Context, caller Caller, req TagRe
 	if err != nil {
 		return Nothing{}, invalid("Tags", err)
 	}
+	on := target{tags: map[string]string{}}
+	for _, tag := range tags {
+		on.tags[tag.Key] = tag.Value
+	}
 	const action = "opsworks:TagResource"
 	return Nothing{}, c.write(ctx, caller, action, func(ch *change) error {
-		of, err := c.tagged(ctx, ch.View, ch.who, action, r)
+		of, err := c.tagged(ctx, ch.View, ch.who, action, r, on)
 		if err != nil {
 			return err
 		}
@@ -105,11 +114,28 @@ func (c *ControlPlane) TagResource(ctx context.Context, caller Caller, req TagRe
 		}
 		ch.Record(r.String(), detail)
 		all, err := ch.Tags(ctx, of)
-		if err == nil && len(all) > maxTags {
-			return invalid("Tags", errTagsMany)
+		if err != nil {
+			return err
 		}
-		return err
+		return checkTags(all)
 	})
+}
+
+// checkTags refuses what no resource may have: too many tags, and two whose keys
+// differ in case alone, which policies could not tell from each other.
+func checkTags(all []store.Tag) error {
+	seen := map[string]bool{}
+	for _, tag := range all {
+		folded := strings.ToLower(tag.Key)
+		if seen[folded] {
+			return invalid("Tags", errTagKeyCase)
+		}
+		seen[folded] = true
+	}
+	if len(all) > maxTags {
+		return invalid("Tags", errTagsMany)
+	}
+	return nil
 }
 
 // UntagResource takes tags away; keys that are not there are passed over.
@@ -127,7 +153,7 @@ func (c *ControlPlane) UntagResource(ctx context.Context, caller Caller, req Unt
 	}
 	const action = "opsworks:UntagResource"
 	return Nothing{}, c.write(ctx, caller, action, func(ch *change) error {
-		of, err := c.tagged(ctx, ch.View, ch.who, action, r)
+		of, err := c.tagged(ctx, ch.View, ch.who, action, r, target{tagKeys: keys})
 		if err != nil {
 			return err
 		}
@@ -163,7 +189,7 @@ func (c *ControlPlane) ListTags(ctx context.Context, caller Caller, req ListTags
 		limit = int(*req.MaxResults)
 	}
 	err = c.read(ctx, caller, func(v store.View, who principal) error {
-		of, err := c.tagged(ctx, v, who, "opsworks:ListTags", r)
+		of, err := c.tagged(ctx, v, who, "opsworks:ListTags", r, target{})
 		if err != nil {
 			return err
 		}

@@ -117,8 +117,27 @@ func (c *ControlPlane) UpdateUserProfile(ctx context.Context, caller Caller, req
 		if err := c.authorise(ctx, ch.View, ch.who, action, authz.StackID{}); err != nil {
 			return err
 		}
+		if err := c.mayRekey(ctx, ch, wish); err != nil {
+			return err
+		}
 		return c.updateUser(ctx, ch, wish)
 	})
+}
+
+// mayRekey refuses a new key for somebody who may enter where the caller could not
+// let himself in.
+func (c *ControlPlane) mayRekey(ctx context.Context, ch *change, wish profileWish) error {
+	if wish.keys == nil || len(*wish.keys) == 0 {
+		return nil
+	}
+	other, err := ch.UserByARN(ctx, wish.arn)
+	if errors.Is(err, store.ErrNotFound) {
+		return noUser(wish.arn)
+	}
+	if err != nil {
+		return err
+	}
+	return c.mayEnterAs(ctx, ch, other)
 }
 
 func (c *ControlPlane) updateUser(ctx context.Context, ch *change, wish profileWish) error {

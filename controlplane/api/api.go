@@ -161,7 +161,7 @@ type handler struct {
 // serve answers one call and logs it.
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, s surface, name string) {
 	began := h.now()
-	c := call{surface: s, name: name, caller: controlplane.Caller{SourceIP: host(r.RemoteAddr), RequestID: rand.Text()}}
+	c := call{surface: s, name: name, caller: newCaller(r)}
 	w.Header().Set("X-Amzn-Requestid", c.caller.RequestID)
 	rep, err := h.answer(&c, w, r)
 	if err != nil {
@@ -170,6 +170,13 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, s surface, name 
 	}
 	s.write(w, rep)
 	h.logCall(r.Context(), c, rep, h.now().Sub(began))
+}
+
+// newCaller holds what is known of a caller before the credentials are checked.
+func newCaller(r *http.Request) controlplane.Caller {
+	return controlplane.Caller{
+		SourceIP: host(r.RemoteAddr), RequestID: rand.Text(), UserAgent: strings.ToValidUTF8(r.UserAgent(), "?"), Secure: r.TLS != nil,
+	}
 }
 
 // call is one call as far as it is known.

@@ -227,35 +227,9 @@ func TestNoCredentials(t *testing.T) {
 // TestMatrix asks every action as every kind of caller and compares with the
 // declared table (requirement R114). An action without a row fails.
 func TestMatrix(t *testing.T) {
-	table := map[string]string{ // by: nobody, none, deny, show, manage, other stack's manager, self-managing, admin
-		"CreateUserProfile":                   "- - - - - - - +",
-		"UpdateUserProfile":                   "- - - - - - - +",
-		"DeleteUserProfile":                   "- - - - - - - +",
-		"DescribeUserProfiles":                "- - - - - - - +",
-		"DescribeMyUserProfile":               "- - - - - - + +",
-		"UpdateMyUserProfile":                 "- - - - - - + +",
-		"SetPermission":                       "- - - - + - - +",
-		"DescribePermissions":                 "- - - - + - - +",
-		"CreateStack":                         "- - - - - - - +",
-		"CloneStack":                          "- - - - - - - +",
-		"UpdateStack":                         "- - - - + - - +",
-		"DescribeStacks":                      "- - - + + - - +",
-		"DescribeStackSummary":                "- - - + + - - +",
-		"DescribeStackProvisioningParameters": "- - - + + - - +",
-		"DeleteStack":                         "- - - - + - - +",
-		"DescribeInstances":                   "- - - + + - - +",
-		"DeregisterInstance":                  "- - - - + - - +",
-		"RegisterInstance":                    "- - - - + - - +",
-		"GrantAccess":                         "- - - - - - - -", // nobody here has AllowSsh
-		"UpdateInstance":                      "- - - - + - - +",
-		"DescribeCommands":                    "- - - + + - - +",
-		"DescribeServiceErrors":               "- - - + + - - +",
-		"DescribeAgentVersions":               "- - - + + - - +",
-		"DescribeOperatingSystems":            "- - - - - - - +",
-		"TagResource":                         "- - - - + - - +",
-		"UntagResource":                       "- - - - + - - +",
-		"ListTags":                            "- - - + + - - +",
-		"CreateJoinToken":                     "- - - - + - - +",
+	table := map[string]string{}
+	for _, rows := range []map[string]string{originalMatrix(), machinesMatrix()} {
+		maps.Copy(table, rows)
 	}
 	cp, _ := newControlPlane(t)
 	admin := controlplane.Caller{ARN: mustARN(t, "arn:aws:iam::000000000000:user/admin")}

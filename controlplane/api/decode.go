@@ -39,8 +39,16 @@ func decode(body []byte, v any, u unknown) error {
 	return decodeValue(body, reflect.ValueOf(v).Elem(), "", u)
 }
 
+// anyJSON is a member whose form is the use case's to check: a policy document. It
+// is kept as it was sent.
+var anyJSON = reflect.TypeFor[json.RawMessage]()
+
 func decodeValue(raw json.RawMessage, v reflect.Value, path string, u unknown) error {
 	if string(raw) == "null" && path != "" {
+		return nil
+	}
+	if v.Type() == anyJSON {
+		v.SetBytes(raw)
 		return nil
 	}
 	switch v.Kind() {

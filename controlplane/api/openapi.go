@@ -1,15 +1,12 @@
 package api
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"reflect"
 	"strconv"
 	"strings"
-
-	"latchkey/controlplane"
 )
 
 // openAPIName is the document's place below plainPath.
@@ -114,6 +111,9 @@ func (d document) reference(t reflect.Type, closed bool) object {
 }
 
 func (d document) schema(t reflect.Type, closed bool) object {
+	if t == anyJSON {
+		return object{}
+	}
 	switch t.Kind() {
 	case reflect.Struct:
 		return d.reference(t, closed)
@@ -159,7 +159,7 @@ func membersOf(t reflect.Type) (all []member) {
 // stranger learns nothing about actions (requirement R73).
 func (h *handler) serveDocument(w http.ResponseWriter, r *http.Request) {
 	began := h.now()
-	c := call{surface: plainSurface(), name: openAPIName, caller: controlplane.Caller{SourceIP: host(r.RemoteAddr), RequestID: rand.Text()}}
+	c := call{surface: plainSurface(), name: openAPIName, caller: newCaller(r)}
 	rep, err := h.documentFor(r, &c)
 	if err != nil {
 		e := outside(err)

@@ -129,6 +129,9 @@ func table(b *strings.Builder, t reflect.Type, types map[reflect.Type]bool) {
 }
 
 func typeWords(t reflect.Type, types map[reflect.Type]bool) string {
+	if t == anyJSON {
+		return "JSON"
+	}
 	switch t.Kind() {
 	case reflect.Struct:
 		note(t, types)
