@@ -1,8 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"latchkey/authz"
 )
@@ -25,37 +28,36 @@ type Holdings struct {
 	Tags     []Tag    // his own, sorted by key
 }
 
-// What a row of selectHoldings is.
+// What a row of selectHoldings is. A managed policy sorts after an inline one.
 const (
-	rowPolicy   = "policy"
+	rowInline   = "inline"
+	rowManaged  = "managed"
 	rowBoundary = "boundary"
 	rowGroup    = "group"
 	rowTag      = "tag"
 )
 
 // selectHoldings reads all in one query, because every call of the API asks for
-// it. A user's own policies come first, since their group is empty.
+// it. Sorting it here would cost as much again: SQLite sorts each part by itself.
 const selectHoldings = `
-	SELECT '` + rowPolicy + `' AS kind, '' AS of_group, 0 AS managed, name, document
-	FROM user_inline_policies WHERE user_id = $1
+	SELECT '` + rowInline + `', '', name, document FROM user_inline_policies WHERE user_id = $1
 	UNION ALL
-	SELECT '` + rowPolicy + `', '', 1, coalesce(m.name, p.policy), m.document
+	SELECT '` + rowManaged + `', '', coalesce(m.name, p.policy), m.document
 	FROM user_policies p LEFT JOIN managed_policies m ON m.name = p.policy WHERE p.user_id = $1
 	UNION ALL
-	SELECT '` + rowPolicy + `', g.group_name, 0, p.name, p.document
+	SELECT '` + rowInline + `', g.group_name, p.name, p.document
 	FROM group_members g JOIN group_inline_policies p ON p.group_name = g.group_name WHERE g.user_id = $1
 	UNION ALL
-	SELECT '` + rowPolicy + `', g.group_name, 1, coalesce(m.name, p.policy), m.document
+	SELECT '` + rowManaged + `', g.group_name, coalesce(m.name, p.policy), m.document
 	FROM group_members g JOIN group_policies p ON p.group_name = g.group_name
 		LEFT JOIN managed_policies m ON m.name = p.policy WHERE g.user_id = $1
 	UNION ALL
-	SELECT '` + rowBoundary + `', '', 1, coalesce(m.name, u.boundary), m.document
+	SELECT '` + rowBoundary + `', '', coalesce(m.name, u.boundary), m.document
 	FROM users u LEFT JOIN managed_policies m ON m.name = u.boundary WHERE u.id = $1 AND u.boundary IS NOT NULL
 	UNION ALL
-	SELECT '` + rowGroup + `', group_name, 0, '', NULL FROM group_members WHERE user_id = $1
+	SELECT '` + rowGroup + `', group_name, '', NULL FROM group_members WHERE user_id = $1
 	UNION ALL
-	SELECT '` + rowTag + `', '', 0, key, value FROM user_tags WHERE user_id = $1
-	ORDER BY kind, of_group, managed, name`
+	SELECT '` + rowTag + `', '', key, value FROM user_tags WHERE user_id = $1`
 
 // Holdings returns what a user has. One who is not in the store has nothing.
 func (v View) Holdings(ctx context.Context, user authz.UserID) (Holdings, error) {
@@ -63,10 +65,13 @@ func (v View) Holdings(ctx context.Context, user authz.UserID) (Holdings, error)
 	if err != nil {
 		return Holdings{}, err
 	}
+	slices.SortFunc(rows, func(a, b holding) int { // own ones first: their group is empty
+		return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(a.row, b.row), strings.Compare(a.Name, b.Name))
+	})
 	var h Holdings
 	for _, r := range rows {
-		switch r.kind {
-		case rowPolicy:
+		switch r.row {
+		case rowInline, rowManaged:
 			h.Policies = append(h.Policies, r.Held)
 		case rowBoundary:
 			h.Boundary = &r.Held
@@ -80,12 +85,14 @@ func (v View) Holdings(ctx context.Context, user authz.UserID) (Holdings, error)
 }
 
 type holding struct {
-	kind string
+	row string
 	Held
 }
 
 func scanHolding(s scanner) (h holding, err error) {
-	return h, s.Scan(&h.kind, &h.Group, &h.Managed, &h.Name, &h.Document)
+	err = s.Scan(&h.row, &h.Group, &h.Name, &h.Document)
+	h.Managed = h.row == rowManaged || h.row == rowBoundary
+	return h, err
 }
 
 // Boundary returns the name of a user's permissions boundary, a managed policy;
