@@ -68,7 +68,7 @@ func TestOpen_Upgrades(t *testing.T) {
 func TestOpen_UpgradesPolicies(t *testing.T) {
 	s := upgrade(t, 4, insertStack,
 		`INSERT INTO users (id, arn, self_management, created_at) VALUES ('`+oldUser+`', 'arn:aws:iam::000000000000:user/a', 0, 1000)`,
-		`INSERT INTO user_policies VALUES ('`+oldUser+`', 'B'), ('`+oldUser+`', 'A')`,
+		`INSERT INTO user_policies VALUES ('`+oldUser+`', 'B'), ('`+oldUser+`', 'AWSOpsWorks_FullAccess')`,
 		`INSERT INTO access_keys VALUES ('k', '`+oldUser+`', x'00', 1000)`,
 		`INSERT INTO permissions VALUES ('`+oldStack+`', '`+oldUser+`', 'show', 1, 0, NULL)`)
 	user, err := authz.ParseUserID(oldUser)
@@ -80,7 +80,7 @@ func TestOpen_UpgradesPolicies(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		want := []Held{{Name: "A", Managed: true}, {Name: "B", Managed: true}}
+		want := []Held{{Name: "B", Managed: true}, {Name: authz.FullAccess, Managed: true}}
 		if !slices.EqualFunc(h.Policies, want, func(a, b Held) bool { return a.Name == b.Name && a.Managed == b.Managed }) ||
 			h.Boundary != nil || h.Groups != nil || h.Tags != nil {
 			t.Errorf("holdings %+v", h)

@@ -16,7 +16,9 @@ CREATE TABLE attached (
     policy  TEXT NOT NULL COLLATE NOCASE,
     PRIMARY KEY (user_id, policy)
 ) STRICT, WITHOUT ROWID;
-INSERT OR IGNORE INTO attached (user_id, policy) SELECT user_id, policy FROM user_policies;
+-- The one policy so far meant everything, under the original's name.
+INSERT OR IGNORE INTO attached (user_id, policy)
+SELECT user_id, CASE policy WHEN 'AWSOpsWorks_FullAccess' THEN 'LatchkeyFullAccess' ELSE policy END FROM user_policies;
 DROP TABLE user_policies;
 ALTER TABLE attached RENAME TO user_policies;
 CREATE INDEX user_policies_by_policy ON user_policies (policy);
