@@ -131,9 +131,13 @@ func setPermission(ctx context.Context, ch *change, user authz.Profile, stack au
 	if err := ch.SetPermission(ctx, after); err != nil {
 		return err
 	}
-	ch.Record(stack.String(), map[string]string{
+	detail := map[string]string{
 		"user": user.ARN.String(), "from": describePermission(before), "to": describePermission(after),
-	})
+	}
+	if user.ID == ch.who.ID { // the original allows it, so it has to be easy to find
+		detail["self"] = "true"
+	}
+	ch.Record(stack.String(), detail)
 	return ch.raiseIf(ctx, stack, ch.access(user, before), ch.access(user, after))
 }
 

@@ -258,3 +258,26 @@ func TestControlPlane_LastAdministrator(t *testing.T) {
 		t.Errorf("got %v and %v, want one success", first, second)
 	}
 }
+
+// TestSetPermission_Self: a Manage user may give himself SSH and sudo, as in the
+// original, and the audit log says that it was himself.
+func TestSetPermission_Self(t *testing.T) {
+	p := newPlane(t)
+	stack := p.stack(t, "stack")
+	p.user(t, "manager")
+	p.user(t, "alice")
+	p.grant(t, stack, "manager", "manage", false, false)
+	for _, name := range []string{"manager", "alice"} {
+		_, err := p.SetPermission(t.Context(), as("manager"), controlplane.SetPermissionRequest{
+			StackId: stack, IamUserArn: arn(name), AllowSsh: ptr(true), AllowSudo: ptr(true),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries := p.audit(t)
+		last := entries[len(entries)-1]
+		if self := last.Detail["self"] == "true"; last.Actor != arn("manager") || self != (name == "manager") {
+			t.Errorf("%s: %+v", name, last)
+		}
+	}
+}

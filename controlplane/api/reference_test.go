@@ -110,6 +110,8 @@ func whoMay(r authz.ActionRule) string {
 	switch {
 	case r.Scope == authz.ScopeSelf:
 		return "those whose profile allows self-management, or by policy"
+	case r.Scope == authz.ScopeUser:
+		return "by policy on the user's ARN"
 	case r.Level == authz.LevelDeny:
 		return "by policy only"
 	}
