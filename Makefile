@@ -21,6 +21,9 @@ endif
 # whole programs and machines, which it does not see.
 RACE := latchkey/(authz|agent|controlplane)(/|$$)
 
+# Modules of their own, so that what they need stays out of the product.
+MODULES := e2e/apimodel bench/peers
+
 FUZZTIME ?= 1m
 COUNT ?= 5
 
@@ -49,7 +52,7 @@ check: ## formatting, and go vet for Linux and Windows
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then printf 'gofmt would change:\n%s\n' "$$unformatted" >&2; exit 1; fi
 	@go vet ./...
 	@GOOS=windows go vet ./...
-	@cd e2e/apimodel && go vet ./...
+	@for module in $(MODULES); do (cd $$module && go vet ./...); done
 	@echo "check: gofmt and go vet have nothing to say"
 
 # -v tells what was skipped; only packages and failures are shown of it.
@@ -58,7 +61,7 @@ test: needs-test check build ## every test, none skipped
 	@echo "test: running (whole machines are made at the first run, which takes a minute more)"
 	@run() { env LATCHKEY_NO_SKIP=1 go test -v -count=1 -timeout 20m $(if $(AS_ROOT),-exec '$(AS_ROOT) LATCHKEY_NO_SKIP=1') "$$@" 2>&1; }; \
 	raced=$$(go list ./... | grep -E '^$(RACE)') && others=$$(go list ./... | grep -vE '^$(RACE)'); \
-	{ failed=0; run -race $$raced || failed=1; run $$others || failed=1; (cd e2e/apimodel && run ./...) || failed=1; exit $$failed; } | awk "$$REPORT"
+	{ failed=0; run -race $$raced || failed=1; run $$others || failed=1; for module in $(MODULES); do (cd $$module && run ./...) || failed=1; done; exit $$failed; } | awk "$$REPORT"
 
 define REPORT
 /^ *--- PASS/ { passed++ }
@@ -93,6 +96,7 @@ test-long: needs-test build ## every fuzz target for FUZZTIME (1m) each, then wh
 .PHONY: bench
 bench: needs build ## the figures of the README, each against a floor measured in the same run
 	@go build -o bin/bench ./bench
+	@cd bench/peers && go build -o ../../bin/bench-peers .
 	@$(AS_ROOT) bin/bench
 
 .PHONY: demo

@@ -59,6 +59,7 @@ var modules = []module{
 	{path: "e2e", imports: "authz/... e2e/machine e2e/fleet", tests: "agent/... controlplane/..."},
 	{path: "e2e/apimodel", tests: "authz/... controlplane/..."}, // a module of its own, for tests
 	{path: "e2e/demo", imports: "e2e/machine e2e/fleet"},
+	{path: "bench/peers", imports: "authz/iam"}, // a module of its own, for the engines that ours is measured beside
 	{path: "bench", imports: "authz/... agent/... controlplane/... e2e/..."},
 }
 
@@ -100,6 +101,8 @@ var wrappers = []wrapper{
 	{"github.com/aws/aws-sdk-go-v2", "controlplane/api"},
 	{"github.com/aws/aws-sdk-go", "e2e/apimodel"}, // a client to be tested with
 	{"github.com/getkin/kin-openapi", "e2e/apimodel"},
+	{"github.com/cedar-policy/cedar-go", "bench/peers"}, // what a decision is measured beside
+	{"github.com/open-policy-agent/opa", "bench/peers"},
 	{"github.com/prometheus/client_golang", "cmd/controlplane"},
 	{"github.com/goccy/go-yaml", "cmd/internal/cli"},
 	{"github.com/spf13/cobra", "cmd/internal/cli cmd/agent cmd/controlplane"}, // commands are values of its type

@@ -21,10 +21,11 @@ import (
 	"latchkey/e2e/machine"
 )
 
-// measure is one figure and how it comes about. run gives up when ctx ends.
+// measure is one figure and how it comes about: a row, or more where it has parts.
+// run gives up when ctx ends.
 type measure struct {
 	id  string
-	run func(ctx context.Context) (Row, error)
+	run func(ctx context.Context) ([]Row, error)
 }
 
 // main measures in namespaces of its own, because one figure boots a machine.
@@ -90,13 +91,13 @@ func run(ctx context.Context, args []string, all []measure, stdout, stderr, prog
 			continue
 		}
 		fmt.Fprintf(progress, "measuring %s\n", m.id)
-		row, err := m.run(ctx)
+		parts, err := m.run(ctx)
 		if err != nil {
 			fmt.Fprintf(stderr, "bench: %s: %v\n", m.id, err)
 			faults = append(faults, err)
 			continue
 		}
-		rows = append(rows, row)
+		rows = append(rows, parts...)
 	}
 	write := writeTable
 	if *asJSON {

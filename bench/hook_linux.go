@@ -33,21 +33,21 @@ const (
 	coldRounds = 300
 )
 
-func hookWarm(ctx context.Context) (Row, error) {
+func hookWarm(ctx context.Context) ([]Row, error) {
 	floor, ours, err := timeHook(ctx, "warm", warmRounds)
-	return Row{
+	return []Row{{
 		ID: "P1", What: "login hook, exec to exit, 3 keys, warm", Target: Target{Ratio: 3.3},
 		Floor: "static C, same file", FloorTimes: floor, Times: ours,
-	}, err
+	}}, err
 }
 
-func hookCold(ctx context.Context) (Row, error) {
+func hookCold(ctx context.Context) ([]Row, error) {
 	floor, ours, err := timeHook(ctx, "cold", coldRounds)
-	return Row{
+	return []Row{{
 		ID: "P2", What: "login hook, program out of the page cache",
 		Target: Target{Ratio: 2.5, P99: 4 * time.Millisecond, AtFloor: 600 * time.Microsecond},
 		Floor:  "the same, cold", FloorTimes: floor, Times: ours,
-	}, err
+	}}, err
 }
 
 // account is whose key file is read.

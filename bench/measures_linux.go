@@ -6,5 +6,6 @@ func measures() []measure {
 		{"P1", hookWarm},
 		{"P2", hookCold},
 		{"P7", grantToLogin},
+		{"P8", decision},
 	}
 }
