@@ -6,17 +6,22 @@ import (
 	"testing"
 )
 
+func needRootAnd(t *testing.T, tool string) {
+	t.Helper()
+	if _, err := exec.LookPath(tool); os.Geteuid() == 0 && err == nil {
+		return
+	}
+	if os.Getenv("LATCHKEY_NO_SKIP") != "" {
+		t.Fatal("needs root and " + tool)
+	}
+	t.Skip("needs root and " + tool)
+}
+
 // TestTimeHook runs the measurement itself, a few rounds of it: both programs
 // answer, each run is counted, and cold means cold.
 func TestTimeHook(t *testing.T) {
 	t.Parallel()
-	_, err := exec.LookPath("gcc")
-	if os.Geteuid() != 0 || err != nil {
-		if os.Getenv("LATCHKEY_NO_SKIP") != "" {
-			t.Fatal("needs root and gcc")
-		}
-		t.Skip("needs root and gcc")
-	}
+	needRootAnd(t, "gcc")
 	for _, mode := range []string{"warm", "cold"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()

@@ -7,5 +7,6 @@ func measures() []measure {
 		{"P2", hookCold},
 		{"P7", grantToLogin},
 		{"P8", decision},
+		{"P9", acknowledged},
 	}
 }

@@ -7,7 +7,7 @@ set -eu
 # debootstrap, debian-archive-keyring, systemd-container: whole machines to test on.
 # openssh, sudo, iproute2, util-linux, procps: the real tools the tests drive.
 # awscli, python3-boto3: the stock AWS clients.
-# strace: faults injected into system calls.
+# strace: faults injected into system calls, flushes counted.
 # gcc, libc6-dev: the race detector, and the C program that the hook is measured against.
 packages="debootstrap debian-archive-keyring systemd-container
 	openssh-server openssh-client sudo iproute2 util-linux procps
