@@ -53,7 +53,9 @@ type Agent struct {
 	// Interval is how often the machine is looked at when nothing else wakes the
 	// agent.
 	Interval time.Duration
-	Now      func() time.Time
+	// Wake asks for a look at once; see Watch. nil never does.
+	Wake <-chan struct{}
+	Now  func() time.Time
 
 	bundle  *wire.Bundle // the newest accepted; nil before the first
 	sealed  []byte
@@ -62,6 +64,9 @@ type Agent struct {
 	// The content of the last pass's report, and what is left of it when nothing
 	// more happens: neither is news.
 	reported, settled string
+
+	contest contest
+	looked  time.Time // when the last pass ended
 }
 
 // ErrForked is an alarm: one serial must never have two contents.
@@ -188,26 +193,33 @@ func (a *Agent) Run(ctx context.Context) error {
 		epoch, serial := a.version()
 		go a.ask(ctx, after, epoch, serial, answers)
 	}
-	a.passAndReport(ctx, out)
+	a.passAndReport(ctx, out, true)
 	ask(0)
 	// The timer is set by passes alone: answers, good or bad, do not put off the
 	// next look at the machine.
 	timer := time.NewTimer(a.nextLook())
 	defer timer.Stop()
 	for errorsInRow := 0; ; {
-		look := false
+		look, newer := false, false
 		select {
 		case <-ctx.Done():
 			return nil
 		case f := <-answers:
-			newer, err := a.received(f)
+			var err error
+			newer, err = a.received(f)
 			errorsInRow = rest(newer, err, f.took, errorsInRow, ask)
 			look = newer
 		case <-timer.C:
 			look = true
+		case <-a.Wake:
+			wait := a.contest.pause(a.Now(), a.Interval) - time.Since(a.looked)
+			look = wait <= 0
+			if !look {
+				timer.Reset(min(wait, a.nextLook()))
+			}
 		}
 		if look {
-			a.passAndReport(ctx, out)
+			a.passAndReport(ctx, out, newer)
 			timer.Reset(a.nextLook())
 		}
 	}
@@ -259,8 +271,14 @@ func (a *Agent) nextLook() time.Duration {
 	return next
 }
 
-func (a *Agent) passAndReport(ctx context.Context, out *outbox) {
+// passAndReport makes a pass, which something new gave cause for or the machine
+// alone.
+func (a *Agent) passAndReport(ctx context.Context, out *outbox, newer bool) {
 	report, err := a.Pass(ctx)
+	a.looked = time.Now()
+	if !newer {
+		a.contest.repaired(done(report), a.Now())
+	}
 	switch {
 	case errors.Is(err, ErrNoBundle):
 	case err != nil:
@@ -275,6 +293,18 @@ func (a *Agent) passAndReport(ctx context.Context, out *outbox) {
 	}
 	report.Steps = slices.DeleteFunc(slices.Clone(report.Steps), func(s wire.Result) bool { return s.Error == "" })
 	a.reported, a.settled = text, content(report)
+}
+
+// done lists the steps that a pass took, none where one did not succeed: what is
+// repeated then is our own trouble and nobody's fight.
+func done(r wire.Report) (steps []string) {
+	for _, s := range r.Steps {
+		if s.Error != "" {
+			return nil
+		}
+		steps = append(steps, s.What)
+	}
+	return steps
 }
 
 // content is what of a report makes it worth sending.

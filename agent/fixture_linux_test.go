@@ -276,11 +276,15 @@ func (w *world) settle(b wire.Bundle) {
 
 // run starts the agent; stop ends it and waits. A test that uses them runs under
 // synctest.
-func (w *world) run() (stop func()) {
+func (w *world) run() (stop func()) { return w.runWith(func(*agent.Agent) {}) }
+
+// runWith does the same with an agent that is set otherwise.
+func (w *world) runWith(set func(*agent.Agent)) (stop func()) {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan error)
 	a := w.agent()
+	set(a)
 	go func() { ended <- a.Run(ctx) }()
 	return func() {
 		w.t.Helper()

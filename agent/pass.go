@@ -65,11 +65,11 @@ func (a *Agent) LockedPass(ctx context.Context) (report wire.Report, err error) 
 			return report, err
 		}
 		if p.Empty() {
-			report.Refused = refusals(p)
+			report.Refused = refusals(p.Refused)
 			err = a.settle(owned, have)
 		}
 		if err != nil || p.Empty() || round == maxRounds-1 {
-			report.Refused = refusals(p)
+			report.Refused = refusals(p.Refused)
 			report.Steps = withUndone(report.Steps, p)
 			return a.finish(report, err)
 		}
@@ -79,7 +79,7 @@ func (a *Agent) LockedPass(ctx context.Context) (report wire.Report, err error) 
 			return report, err
 		}
 		if !anyDone(results) {
-			report.Refused = refusals(p)
+			report.Refused = refusals(p.Refused)
 			return a.finish(report, nil)
 		}
 	}
@@ -144,6 +144,7 @@ func (a *Agent) settle(owned plan.Ledger, have plan.State) error {
 
 func (a *Agent) finish(report wire.Report, err error) (wire.Report, error) {
 	report.At = wire.FormatTime(a.Now())
+	report.Refused = append(report.Refused, refusals(a.contest.refused(a.Now()))...)
 	status := cache.Status{Pass: report.At, Report: report}
 	if !a.contact.IsZero() {
 		status.Contact = wire.FormatTime(a.contact)
@@ -167,10 +168,10 @@ func (a *Agent) users() map[authz.Username]authz.UserID {
 // refusals lists who was left out. The names are as they came, so they may be
 // anything: what is longer than any name is cut, or one user could make the
 // report too long to be taken.
-func refusals(p plan.Plan) []wire.Result {
+func refusals(all []plan.Refused) []wire.Result {
 	const most = 64
 	out := []wire.Result{}
-	for _, r := range p.Refused {
+	for _, r := range all {
 		what := r.Name
 		if len(what) > most {
 			what = strings.ToValidUTF8(what[:most], "") + "…"

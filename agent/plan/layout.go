@@ -1,6 +1,10 @@
 package plan
 
-import "latchkey/authz"
+import (
+	"path"
+
+	"latchkey/authz"
+)
 
 // Layout is where things are on one kind of machine. It is data, so that the
 // rules for every kind are tested on any.
@@ -17,8 +21,9 @@ type Layout struct {
 	MarkerGroup string // every account of ours is in it, and sshd's Match names it
 	HookUser    string // a user and a group
 
-	HomeBase string
-	Shell    string
+	AccountsDir string // passwd, shadow, group, gshadow
+	HomeBase    string
+	Shell       string
 }
 
 // Linux is the layout of a Linux machine.
@@ -33,9 +38,29 @@ func Linux() Layout {
 		Hook:        "/usr/bin/latchkey-keys",
 		MarkerGroup: "latchkey",
 		HookUser:    "latchkey-keys",
+		AccountsDir: "/etc",
 		HomeBase:    "/home",
 		Shell:       "/bin/bash",
 	}
+}
+
+// WatchedFolders are those in which a change may be drift: of our own files, of the
+// account files, of what sudo and sshd read.
+func (l Layout) WatchedFolders() []string {
+	return []string{l.StateDir, l.KeysDir, path.Dir(l.Sudoers), path.Dir(l.SSHD), path.Dir(l.SSHDConfig), l.AccountsDir}
+}
+
+// Managed reports whether a file that changed in one of them is worth a look. In the
+// folder of the account files much else changes.
+func (l Layout) Managed(file string) bool {
+	if path.Dir(file) != l.AccountsDir {
+		return true
+	}
+	switch path.Base(file) {
+	case "passwd", "shadow", "group", "gshadow", "sudoers", path.Base(path.Dir(l.Sudoers)), path.Base(path.Dir(l.SSHDConfig)):
+		return true
+	}
+	return false
 }
 
 // KeyFile is the path of an account's key file.

@@ -49,6 +49,9 @@ func (p program) run() *cobra.Command {
 			return err
 		}
 		defer release()
+		if a.Wake, err = agent.Watch(cmd.Context(), a.Layout, a.Log); err != nil {
+			a.Log.Warn("changes of files are seen at the interval alone", "reason", err)
+		}
 		return a.Run(cmd.Context())
 	}
 	return cmd
