@@ -55,9 +55,12 @@ type Agent struct {
 	Interval time.Duration
 	// Wake asks for a look at once; see Watch. nil never does.
 	Wake <-chan struct{}
-	Now  func() time.Time
+	// TakeRemovals takes a bundle whatever it removes; see ErrHeld.
+	TakeRemovals bool
+	Now          func() time.Time
 
 	bundle  *wire.Bundle // the newest accepted; nil before the first
+	held    *wire.Bundle // a newer one that is held; nil when none is
 	sealed  []byte
 	contact time.Time
 	trouble error
@@ -107,8 +110,9 @@ func (a *Agent) open(sealed []byte) (wire.Bundle, error) {
 	})
 }
 
-// accept opens a bundle that came and stores it before anything is done with it.
-// It reports whether it is another one than before.
+// accept opens a bundle that came and stores it before anything is done with it, or
+// holds it. It reports whether it is another one than before: a held one too may
+// confirm removals.
 func (a *Agent) accept(sealed []byte) (newer bool, err error) {
 	b, err := a.open(sealed)
 	if err != nil {
@@ -120,10 +124,16 @@ func (a *Agent) accept(sealed []byte) (newer bool, err error) {
 		}
 		return false, nil
 	}
+	if stored, err := a.Cache.Bundle(); err != nil || !bytes.Equal(stored, sealed) { // the stored one was taken by apply
+		before := a.held
+		if err := a.hold(b); err != nil {
+			return before == nil || before.Serial != b.Serial || before.Epoch != b.Epoch, err
+		}
+	}
 	if err := a.Cache.SaveBundle(sealed, cache.Seen{Epoch: b.Epoch, Serial: b.Serial}); err != nil {
 		return false, err
 	}
-	a.bundle, a.sealed = &b, sealed
+	a.bundle, a.sealed, a.held = &b, sealed, nil
 	a.Log.Info("bundle accepted", "epoch", b.Epoch, "serial", b.Serial, "users", len(b.Users))
 	return true, nil
 }

@@ -243,8 +243,24 @@ func (w *world) agent() *agent.Agent {
 
 const interval = 30 * time.Second
 
-// issue seals a bundle and makes it the newest.
+// issue seals a bundle, in which every removal is confirmed as the control plane
+// does it, and makes it the newest.
 func (w *world) issue(b wire.Bundle) []byte {
+	w.t.Helper()
+	return w.issueAsIs(confirming(b))
+}
+
+// confirming returns a bundle that confirms whatever removals it may bring: of all
+// users of the tests.
+func confirming(b wire.Bundle) wire.Bundle {
+	for uid := int64(20000); uid < 20100; uid++ {
+		b.Confirmed = append(b.Confirmed, newUser("", uid, false).ID)
+	}
+	return b
+}
+
+// issueAsIs does not confirm anything.
+func (w *world) issueAsIs(b wire.Bundle) []byte {
 	w.t.Helper()
 	sealed := seal(w.t, b, w.signer)
 	w.source.issue(sealed, b)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 
 	"latchkey/agent/cache"
@@ -90,8 +91,8 @@ func (a *Agent) look(ctx context.Context, owned plan.Ledger) (plan.Plan, plan.St
 	if a.bundle == nil {
 		return plan.Plan{}, plan.State{}, errors.Join(ErrNoBundle, a.trouble)
 	}
-	access, rejected := a.bundle.Access()
-	want := plan.Desired{Grants: access.At(a.Now()).Grants, SSHD: owned.SSHD}
+	access, rejected := a.wanted()
+	want := plan.Desired{Grants: access.Grants, SSHD: owned.SSHD}
 	for _, r := range rejected {
 		want.Rejected = append(want.Rejected, plan.Refused{Name: r.Name, Reason: r.Reason})
 	}
@@ -145,6 +146,9 @@ func (a *Agent) settle(owned plan.Ledger, have plan.State) error {
 func (a *Agent) finish(report wire.Report, err error) (wire.Report, error) {
 	report.At = wire.FormatTime(a.Now())
 	report.Refused = append(report.Refused, refusals(a.contest.refused(a.Now()))...)
+	if a.held != nil {
+		report.Refused = append(report.Refused, result("bundle "+strconv.FormatInt(a.held.Serial, 10), ErrHeld))
+	}
 	status := cache.Status{Pass: report.At, Report: report}
 	if !a.contact.IsZero() {
 		status.Contact = wire.FormatTime(a.contact)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"latchkey/authz"
 	"latchkey/authz/wire"
@@ -99,11 +100,16 @@ func (c *ControlPlane) compileOnce(ctx context.Context, stack authz.StackID) (Se
 	}
 }
 
+// confirmedFor is how long a removal stands in bundles as confirmed. An instance that
+// was away for longer holds a mass of them and says so.
+const confirmedFor = 90 * 24 * time.Hour
+
 // compile makes the bundle of one state of the store, and signs it.
 func (c *ControlPlane) compile(ctx context.Context, stack authz.StackID) (store.Bundle, error) {
 	b := store.Bundle{Stack: stack, Epoch: c.epoch, IssuedAt: c.cfg.Now()}
 	var users []authz.Profile
 	var permissions []authz.Permission
+	var confirmed []authz.UserID
 	err := c.cfg.Store.Read(ctx, func(v store.View) (err error) {
 		if b.Serial, err = v.Serial(ctx, stack); err != nil {
 			return err
@@ -112,6 +118,9 @@ func (c *ControlPlane) compile(ctx context.Context, stack authz.StackID) (store.
 			return err
 		}
 		if permissions, err = v.PermissionsOn(ctx, stack); err != nil {
+			return err
+		}
+		if confirmed, err = v.ConfirmedRemovals(ctx, stack, b.IssuedAt.Add(-confirmedFor)); err != nil {
 			return err
 		}
 		b.Log, err = v.AuditHead(ctx)
@@ -127,6 +136,9 @@ func (c *ControlPlane) compile(ctx context.Context, stack authz.StackID) (store.
 	}
 	for _, g := range authz.Resolve(stack, users, permissions, b.IssuedAt).Grants {
 		text.Users = append(text.Users, wire.UserOf(g))
+	}
+	for _, id := range confirmed {
+		text.Confirmed = append(text.Confirmed, id.String())
 	}
 	b.Note, err = wire.Seal(text, c.cfg.Signer)
 	return b, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -180,5 +181,44 @@ func TestControlPlane_Bundle_NotAfter(t *testing.T) {
 	p.grant(t, stack, "bob", "show", true, false)
 	if _, b := p.bundle(t, stack); len(b.Users) != 1 || b.Users[0].Name != "bob" {
 		t.Errorf("the next bundle still has %+v", b.Users)
+	}
+}
+
+// TestBundle_Confirms: what somebody asked for is confirmed in the bundle, for as long
+// as instances may be away, and nothing else is.
+func TestBundle_Confirms(t *testing.T) {
+	p := newPlane(t)
+	stack, other := p.stack(t, "stack"), p.stack(t, "other")
+	ids := map[string]string{}
+	for _, name := range []string{"revoked", "demoted", "deleted", "kept", "promoted"} {
+		p.user(t, name)
+		p.grant(t, stack, name, "show", true, name == "demoted" || name == "kept")
+		p.grant(t, other, name, "show", true, true)
+	}
+	_, before := p.bundle(t, stack)
+	for _, u := range before.Users {
+		ids[u.Name] = u.ID
+	}
+	if len(before.Users) != 5 || len(before.Confirmed) != 0 {
+		t.Fatalf("%d users, confirmed %v", len(before.Users), before.Confirmed)
+	}
+	p.grant(t, stack, "revoked", "show", false, false)
+	p.grant(t, stack, "demoted", "show", true, false)
+	p.grant(t, stack, "kept", "deploy", true, true)
+	p.grant(t, stack, "promoted", "show", true, true)
+	_, err := p.DeleteUserProfile(t.Context(), p.admin, controlplane.DeleteUserProfileRequest{IamUserArn: arn("deleted")})
+	expectError(t, err, "", "")
+	want := []string{ids["revoked"], ids["demoted"], ids["deleted"]}
+	slices.Sort(want)
+	if _, after := p.bundle(t, stack); !slices.Equal(after.Confirmed, want) {
+		t.Errorf("confirmed %v, want %v", after.Confirmed, want)
+	}
+	if _, after := p.bundle(t, other); !slices.Equal(after.Confirmed, []string{ids["deleted"]}) {
+		t.Errorf("on the other stack %v is confirmed", after.Confirmed)
+	}
+	p.pass(91 * 24 * time.Hour)
+	p.grant(t, stack, "promoted", "show", false, false)
+	if _, after := p.bundle(t, stack); !slices.Equal(after.Confirmed, []string{ids["promoted"]}) {
+		t.Errorf("after 91 days %v is confirmed", after.Confirmed)
 	}
 }

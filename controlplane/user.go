@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 
 	"latchkey/authz"
@@ -275,10 +276,24 @@ func (ch *change) access(u authz.Profile, p authz.Permission) []wire.User {
 	return users
 }
 
-// raiseIf raises a stack's serial if its access changed.
+// raiseIf raises a stack's serial if its access changed, and confirms what the change
+// takes away: somebody asked for it.
 func (ch *change) raiseIf(ctx context.Context, stack authz.StackID, before, after []wire.User) error {
 	if reflect.DeepEqual(before, after) {
 		return nil
+	}
+	for _, b := range before {
+		i := slices.IndexFunc(after, func(a wire.User) bool { return a.ID == b.ID })
+		if i >= 0 && (after[i].Sudo || !b.Sudo) {
+			continue
+		}
+		id, err := authz.ParseUserID(b.ID)
+		if err != nil {
+			return err
+		}
+		if err := ch.ConfirmRemoval(ctx, stack, id); err != nil {
+			return err
+		}
 	}
 	ch.raised = append(ch.raised, stack)
 	return ch.RaiseSerial(ctx, stack)

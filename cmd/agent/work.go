@@ -66,7 +66,7 @@ newest bundle. It changes nothing.`,
 		Example: "  latchkey-agent plan",
 		Args:    cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := p.ready(cmd)
+			a, err := p.ready(cmd, false)
 			if err != nil {
 				return err
 			}
@@ -84,36 +84,42 @@ newest bundle. It changes nothing.`,
 }
 
 func (p program) apply() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "apply",
 		Short: "Make the machine as its stack says, once",
 		Long: `apply asks the control plane for the newest bundle, or takes the stored one when it
-does not answer, makes one pass over the machine and stops.`,
-		Example: "  latchkey-agent apply",
+does not answer, makes one pass over the machine and stops.
+
+A bundle that takes access from many users at once without confirming it is held:
+the machine stays as it is. --take-removals takes such a bundle.`,
+		Example: "  latchkey-agent apply\n  latchkey-agent apply --take-removals",
 		Args:    cli.Args(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := p.ready(cmd)
-			if err != nil {
-				return err
-			}
-			report, err := a.Pass(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if err := a.Source.Report(cmd.Context(), report); err != nil {
-				cmd.PrintErrf("latchkey-agent: the control plane was not told: %s\n", cli.Text(err.Error()))
-			}
-			return printReport(cmd, report)
-		},
 	}
+	take := cmd.Flags().Bool("take-removals", false, "take the newest bundle whatever it removes")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		a, err := p.ready(cmd, *take)
+		if err != nil {
+			return err
+		}
+		report, err := a.Pass(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if err := a.Source.Report(cmd.Context(), report); err != nil {
+			cmd.PrintErrf("latchkey-agent: the control plane was not told: %s\n", cli.Text(err.Error()))
+		}
+		return printReport(cmd, report)
+	}
+	return cmd
 }
 
 // ready returns an agent that holds the newest bundle it can get.
-func (p program) ready(cmd *cobra.Command) (*agent.Agent, error) {
+func (p program) ready(cmd *cobra.Command, takeRemovals bool) (*agent.Agent, error) {
 	a, err := p.agent(io.Discard)
 	if err != nil {
 		return nil, err
 	}
+	a.TakeRemovals = takeRemovals
 	loadErr := a.Load()
 	if err := a.Fetch(cmd.Context()); err != nil {
 		cmd.PrintErrf("latchkey-agent: going on with the stored bundle: %s\n", cli.Text(err.Error()))

@@ -53,3 +53,35 @@ func (o Observation) PutBundle(ctx context.Context, b Bundle) (bool, error) {
 	}
 	return true, nil
 }
+
+// ConfirmRemoval says that a user's loss of access to a stack, or of sudo there, was
+// asked for.
+func (t *Tx) ConfirmRemoval(ctx context.Context, stack authz.StackID, user authz.UserID) error {
+	_, err := t.exec(ctx, `
+		INSERT INTO confirmed_removals (stack_id, removed, removed_at) VALUES ($1, $2, $3)
+		ON CONFLICT (stack_id, removed) DO UPDATE SET removed_at = excluded.removed_at`,
+		stack.String(), user.String(), t.Now().Unix())
+	if err != nil {
+		return fmt.Errorf("confirm removal on %s: %w", stack, err)
+	}
+	return nil
+}
+
+// ConfirmedRemovals returns whose removals were confirmed since an instant, sorted by id.
+func (v View) ConfirmedRemovals(ctx context.Context, stack authz.StackID, since time.Time) ([]authz.UserID, error) {
+	return list(ctx, v, scanUserID, `
+		SELECT removed FROM confirmed_removals WHERE stack_id = $1 AND removed_at >= $2 ORDER BY removed`,
+		stack.String(), since.Unix())
+}
+
+func scanUserID(s scanner) (authz.UserID, error) {
+	var text string
+	if err := s.Scan(&text); err != nil {
+		return authz.UserID{}, err
+	}
+	id, err := authz.ParseUserID(text)
+	if err != nil {
+		err = fmt.Errorf("%w: user: %v", ErrCorrupt, err)
+	}
+	return id, err
+}

@@ -1,0 +1,119 @@
+package agent
+
+import (
+	"fmt"
+
+	"latchkey/authz"
+	"latchkey/authz/name"
+	"latchkey/authz/wire"
+)
+
+// A bundle that takes access from many at once is more often a fault of whoever
+// made it than somebody's wish: an error or a lost page read as "nobody". What is
+// wished is confirmed in the bundle, user by user, and the rest of such a bundle is
+// held (requirement R143): the machine keeps its last good access until a bundle
+// comes that is not like that, or somebody with root on the machine takes it.
+
+// ErrHeld is an alarm: a bundle was not taken because of what it removes.
+var ErrHeld = name.Refuse("mass_removal", "the newest bundle is held, because it takes away more than a fault may")
+
+const (
+	// holdCount and holdShare: so many, and more than one in so many, are a mass.
+	holdCount = 3
+	holdShare = 5
+)
+
+// losses are the users who would lose access, or sudo, unconfirmed.
+type losses struct{ access, sudo, of int }
+
+// massRemoval says whether what next takes from now has to be held, and what it is.
+func massRemoval(now, next authz.Access, confirmed map[authz.UserID]bool) (losses, bool) {
+	l := losses{of: len(now.Grants)}
+	after := make(map[authz.UserID]authz.Grant, len(next.Grants))
+	sudoers := 0
+	for _, g := range next.Grants {
+		after[g.User] = g
+		if g.Sudo {
+			sudoers++
+		}
+	}
+	for _, g := range now.Grants {
+		kept, stays := after[g.User]
+		if confirmed[g.User] {
+			continue
+		}
+		if !stays {
+			l.access++
+		}
+		if g.Sudo && !kept.Sudo {
+			l.sudo++
+		}
+	}
+	empty := len(next.Grants) == 0 && l.access > 0
+	many := l.access >= holdCount && l.access*holdShare > l.of
+	noSudo := sudoers == 0 && l.sudo > 0
+	return l, empty || many || noSudo
+}
+
+// hold decides about a bundle that came. A held one changes nothing but that the
+// removals confirmed in it are made; ErrHeld says what it would do.
+func (a *Agent) hold(b wire.Bundle) error {
+	if a.bundle == nil || a.TakeRemovals {
+		return nil
+	}
+	now, _ := a.bundle.Access()
+	next, _ := b.Access()
+	confirmed := confirmedIn(b)
+	l, mass := massRemoval(now.At(a.Now()), next.At(a.Now()), confirmed)
+	if !mass {
+		return nil
+	}
+	a.held = &b
+	return fmt.Errorf("%w: serial %d would end the access of %d and the sudo of %d, of %d users; if that is right run  latchkey-agent apply --take-removals",
+		ErrHeld, b.Serial, l.access, l.sudo, l.of)
+}
+
+// confirmedIn is the set of a bundle's confirmed removals. What is no id confirms
+// nothing.
+func confirmedIn(b wire.Bundle) map[authz.UserID]bool {
+	confirmed := make(map[authz.UserID]bool, len(b.Confirmed))
+	for _, text := range b.Confirmed {
+		if id, err := authz.ParseUserID(text); err == nil {
+			confirmed[id] = true
+		}
+	}
+	return confirmed
+}
+
+// wanted is the access to make true: the newest bundle's, less what a held one
+// confirms to be removed, since removing never waits.
+func (a *Agent) wanted() (authz.Access, []wire.Rejected) {
+	access, rejected := a.bundle.Access()
+	access = access.At(a.Now())
+	if a.held == nil {
+		return access, rejected
+	}
+	next, _ := a.held.Access()
+	return withoutConfirmed(access, next, confirmedIn(*a.held)), rejected
+}
+
+// withoutConfirmed takes from the grants what next confirms: the grant where next
+// has none, sudo where next's has none.
+func withoutConfirmed(access, next authz.Access, confirmed map[authz.UserID]bool) authz.Access {
+	after := make(map[authz.UserID]authz.Grant, len(next.Grants))
+	for _, g := range next.Grants {
+		after[g.User] = g
+	}
+	left := authz.Access{Stack: access.Stack}
+	for _, g := range access.Grants {
+		kept, stays := after[g.User]
+		if confirmed[g.User] && !stays {
+			continue
+		}
+		if confirmed[g.User] {
+			g.Sudo = g.Sudo && kept.Sudo
+		}
+		left.Grants = append(left.Grants, g)
+	}
+	return left
+}

@@ -1,0 +1,173 @@
+package agent_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"latchkey/agent"
+	"latchkey/authz/wire"
+)
+
+// crowd is n users, of whom the first so many have sudo.
+func crowd(n, sudoers int) (users []wire.User) {
+	for i := range n {
+		users = append(users, newUser(fmt.Sprintf("user%02d", i), int64(20001+i), i < sudoers))
+	}
+	return users
+}
+
+// TestHold is the table of requirement R143: what a new bundle may take from ten users
+// of whom two have sudo, without a word of confirmation and with one.
+func TestHold(t *testing.T) {
+	ids := func(users []wire.User) (ids []string) {
+		for _, u := range users {
+			ids = append(ids, u.ID)
+		}
+		return ids
+	}
+	all := crowd(10, 2)
+	for _, c := range []struct {
+		name      string
+		next      []wire.User
+		confirmed []string
+		held      bool
+		left      int // users who can log in afterwards
+	}{
+		{"one-goes", all[:9], nil, false, 9},
+		{"two-go", all[:8], nil, false, 8},
+		{"three-go", all[:7], nil, true, 10},
+		{"three-go-confirmed", all[:7], ids(all[7:]), false, 7},
+		{"three-go-one-confirmed", all[:7], ids(all[9:]), false, 7},
+		{"five-go-one-confirmed", all[:5], ids(all[9:]), true, 9},
+		{"empty", nil, nil, true, 10},
+		{"empty-confirmed", nil, ids(all), false, 0},
+		{"empty-nine-confirmed", nil, ids(all[1:]), true, 1},
+		{"no-sudo", crowd(10, 0), nil, true, 10},
+		{"no-sudo-one-confirmed", crowd(10, 0), ids(all[:1]), true, 10},
+		{"no-sudo-confirmed", crowd(10, 0), ids(all[:2]), false, 10},
+		{"one-sudoer-left", crowd(10, 1), nil, false, 10},
+		{"other-users-come", append(crowd(7, 2), newUser("new", 20090, false)), nil, true, 10},
+		{"confirmations-that-are-no-ids", all[:7], []string{"", "*", "user09", strings.Repeat("x", 36)}, true, 10},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.settle(newBundle(7, all...))
+			b := newBundle(8, c.next...)
+			b.Confirmed = append(b.Confirmed, c.confirmed...)
+			w.issueAsIs(b)
+			a := w.agent()
+			must(t, a.Load())
+			err := a.Fetch(t.Context())
+			if errors.Is(err, agent.ErrHeld) != c.held || err != nil && !c.held {
+				t.Fatalf("held: %v", err)
+			}
+			report, err := a.Pass(t.Context())
+			must(t, err)
+			told := strings.Contains(faults(report), `refused "bundle 8" mass_removal`)
+			if told != c.held || len(report.Refused) > 1 {
+				t.Errorf("the report refuses %q", faults(report))
+			}
+			left := 0
+			for _, u := range append(all, newUser("new", 20090, false)) {
+				if strings.HasPrefix(w.machine.may(u.Name), "open keys") {
+					left++
+				}
+			}
+			if left != c.left {
+				t.Errorf("%d users are left, want %d", left, c.left)
+			}
+			if serial := w.stored(); (serial == 7) != c.held {
+				t.Errorf("stored is serial %d", serial)
+			}
+		})
+	}
+}
+
+// TestHold_FirstBundle: a machine without users takes whatever comes first.
+func TestHold_FirstBundle(t *testing.T) {
+	w := newWorld(t)
+	w.issueAsIs(newBundle(7))
+	if _, err := w.once(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestHold_Demoted: a confirmed loss of sudo in a held bundle is made, and no more.
+func TestHold_Demoted(t *testing.T) {
+	w := newWorld(t)
+	all := crowd(10, 2)
+	w.settle(newBundle(7, all...))
+	b := newBundle(8, newUser("user00", 20001, false))
+	b.Confirmed = []string{all[0].ID, all[9].ID}
+	w.issueAsIs(b)
+	a := w.agent()
+	must(t, a.Load())
+	if err := a.Fetch(t.Context()); !errors.Is(err, agent.ErrHeld) {
+		t.Fatal(err)
+	}
+	if _, err := a.Pass(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"user00": "open keys", "user01": "open keys sudo", "user08": "open keys", "user09": "locked"} {
+		if got := w.machine.may(name); got != want {
+			t.Errorf("%s has %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestHold_Running: a running agent says that it holds, goes on holding after a
+// restart, and takes what root took by hand, or the next bundle that is not like that.
+func TestHold_Running(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		release func(t *testing.T, w *world)
+		serial  int64
+	}{
+		{"taken-by-hand", func(t *testing.T, w *world) {
+			a := w.agent()
+			a.TakeRemovals = true
+			must(t, a.Load())
+			must(t, a.Fetch(t.Context()))
+			_, err := a.Pass(t.Context())
+			must(t, err)
+		}, 8},
+		{"confirmed-later", func(t *testing.T, w *world) { w.issue(newBundle(9, crowd(1, 1)...)) }, 9},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.settle(newBundle(7, crowd(10, 2)...))
+				stop := w.run()
+				w.issueAsIs(newBundle(8, crowd(1, 1)...))
+				later(interval)
+				for range 2 {
+					if got := w.machine.may("user09"); got != "open keys" {
+						t.Errorf("while it is held user09 has %q", got)
+					}
+					status, err := w.dir.Status()
+					if err != nil || !strings.Contains(status.Trouble, "serial 8 would end the access of 9 and the sudo of 1, of 10 users") {
+						t.Errorf("status %+v, %v", status, err)
+					}
+					stop()
+					stop = w.run()
+					later(2 * interval)
+				}
+				c.release(t, w)
+				later(5 * interval)
+				if got := w.machine.may("user09"); got != "locked" {
+					t.Errorf("released, user09 has %q", got)
+				}
+				if got := w.machine.may("user00"); got != "open keys sudo" {
+					t.Errorf("released, user00 has %q", got)
+				}
+				if got := w.stored(); got != c.serial {
+					t.Errorf("stored is serial %d", got)
+				}
+				stop()
+			})
+		})
+	}
+}
