@@ -69,7 +69,8 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.admin = found.Caller
-	server := httptest.NewServer(api.New(api.Config{ControlPlane: w.cp, Region: region, Log: slog.New(slog.DiscardHandler)}))
+	served := api.New(api.Config{ControlPlane: w.cp, Region: region, Log: slog.New(slog.DiscardHandler)})
+	server := httptest.NewServer(documented{t, openAPI(t), served})
 	t.Cleanup(server.Close)
 	w.url = server.URL
 	return w
