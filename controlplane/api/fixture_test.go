@@ -51,7 +51,7 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
-func newControlPlane(t *testing.T) (*controlplane.ControlPlane, *datadir.Dir) {
+func newControlPlane(t testing.TB) (*controlplane.ControlPlane, *datadir.Dir) {
 	t.Helper()
 	dir, _, err := datadir.Open(filepath.Join(t.TempDir(), "data"), datadir.Options{})
 	if err != nil {

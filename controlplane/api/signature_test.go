@@ -169,10 +169,12 @@ func testSignatures(t *testing.T, rows []signatureRow) {
 }
 
 // These four tests are row A1 of the adversarial catalogue: only the exact
-// canonical request passes.
+// canonical request passes. Their rows are the seeds of FuzzSignature too.
 
-func TestSignedHeaders(t *testing.T) {
-	testSignatures(t, []signatureRow{
+func TestSignedHeaders(t *testing.T) { testSignatures(t, signedHeaderRows()) }
+
+func signedHeaderRows() []signatureRow {
+	return []signatureRow{
 		{"exact", func(*wireRequest) {}, ""},
 		{"body-of-one-byte-more-signed", func(q *wireRequest) { q.body += " " }, ""},
 		{"user-agent-signed", func(q *wireRequest) { q.set("User-Agent", "aws-sdk-java/1.12  x") }, ""},
@@ -199,11 +201,13 @@ func TestSignedHeaders(t *testing.T) {
 		{"signed-header-absent", func(q *wireRequest) {
 			q.signed = []string{"accept", "content-type", "host", "x-amz-date", "x-amz-target"}
 		}, stranger},
-	})
+	}
 }
 
-func TestSignatureScope(t *testing.T) {
-	testSignatures(t, []signatureRow{
+func TestSignatureScope(t *testing.T) { testSignatures(t, scopeRows()) }
+
+func scopeRows() []signatureRow {
+	return []signatureRow{
 		{"late-4:59", at(-4*time.Minute - 59*time.Second), ""},
 		{"late-5:01", at(-5*time.Minute - time.Second), "more than 5m0s apart"},
 		{"early-4:59", at(4*time.Minute + 59*time.Second), ""},
@@ -213,11 +217,13 @@ func TestSignatureScope(t *testing.T) {
 		{"other-region", func(q *wireRequest) { q.region = "eu-west-1" }, `scope has region "eu-west-1"`},
 		{"other-service", func(q *wireRequest) { q.service = "sts" }, `scope has service "sts"`},
 		{"own-service-on-the-aws-surface", func(q *wireRequest) { q.service = "latchkey" }, `scope has service "latchkey"`},
-	})
+	}
 }
 
-func TestHeadersTwice(t *testing.T) {
-	testSignatures(t, []signatureRow{
+func TestHeadersTwice(t *testing.T) { testSignatures(t, twiceRows()) }
+
+func twiceRows() []signatureRow {
+	return []signatureRow{
 		{"date-twice", func(q *wireRequest) {
 			q.headers = append(q.headers, [2]string{"X-Amz-Date", testNow.Format(amzDate)})
 		}, "header x-amz-date is there more than once"},
@@ -233,11 +239,13 @@ func TestHeadersTwice(t *testing.T) {
 		{"other-signed-header-twice", func(q *wireRequest) {
 			q.headers = append(q.headers, [2]string{"X-Other", "a"}, [2]string{"X-Other", "b"})
 		}, "header x-other is there more than once"},
-	})
+	}
 }
 
-func TestSignedBody(t *testing.T) {
-	testSignatures(t, []signatureRow{
+func TestSignedBody(t *testing.T) { testSignatures(t, bodyRows()) }
+
+func bodyRows() []signatureRow {
+	return []signatureRow{
 		{"hash-of-another-body", func(q *wireRequest) { q.bodyHash = hash([]byte(`{}`)) }, stranger},
 		{"unsigned-payload", func(q *wireRequest) {
 			q.set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
@@ -258,7 +266,7 @@ func TestSignedBody(t *testing.T) {
 		{"unknown-key", func(q *wireRequest) { q.keyID = "LKIANOBODY" }, stranger},
 		{"unknown-key-with-its-stand-in", func(q *wireRequest) { q.keyID, q.secret = "LKIANOBODY", nobodysSecret }, stranger},
 		{"wrong-secret", func(q *wireRequest) { q.secret += "x" }, stranger},
-	})
+	}
 }
 
 // withoutSecondLength drops the Content-Length that raw adds where a row has its own.
@@ -279,7 +287,23 @@ func at(offset time.Duration) func(*wireRequest) {
 
 // TestAlteredInTransit changes bytes of a request that was signed well.
 func TestAlteredInTransit(t *testing.T) {
-	for _, tt := range []struct{ name, from, to, want string }{
+	for _, tt := range alterations() {
+		t.Run(tt.name, func(t *testing.T) {
+			raw := goodRequest(testNow).raw()
+			altered := strings.Replace(raw, tt.from, tt.to, 1)
+			if altered == raw {
+				t.Fatalf("%q is not in the request", tt.from)
+			}
+			wantText(t, check(t, altered, awsSurface(), testNow), tt.want)
+		})
+	}
+}
+
+// alteration changes bytes of a request on the wire.
+type alteration struct{ name, from, to, want string }
+
+func alterations() []alteration {
+	return []alteration{
 		{"body", `{"StackIds":[]}`, `{"StackIdx":[]}`, stranger},
 		{"target", "DescribeStacks", "DeleteStackXXX", stranger},
 		{"host", "localhost:8443", "localhost:8444", stranger},
@@ -300,15 +324,6 @@ func TestAlteredInTransit(t *testing.T) {
 		{"spaces-in-a-value", "application/x-amz-json-1.1", "  application/x-amz-json-1.1  ", ""},
 		{"no-spaces-after-commas", ", SignedHeaders", ",SignedHeaders", ""},
 		{"two-spaces-after-a-comma", ", SignedHeaders", ",  SignedHeaders", "not of Signature Version 4"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			raw := goodRequest(testNow).raw()
-			altered := strings.Replace(raw, tt.from, tt.to, 1)
-			if altered == raw {
-				t.Fatalf("%q is not in the request", tt.from)
-			}
-			wantText(t, check(t, altered, awsSurface(), testNow), tt.want)
-		})
 	}
 }
 
