@@ -8,6 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"latchkey/authz"
+	"latchkey/authz/wire"
+	"latchkey/controlplane"
+	"latchkey/controlplane/datadir"
+	"latchkey/controlplane/store"
 )
 
 // The stock clients, at the paths of Debian's packages awscli and python3-boto3:
@@ -43,8 +50,16 @@ func (s *server) environment(t *testing.T) []string {
 // opsworks runs the AWS command line and returns its output and its error text.
 func (s *server) opsworks(t *testing.T, args ...string) (out, errs string) {
 	t.Helper()
+	return s.opsworksAs(t, s.key, args...)
+}
+
+func (s *server) opsworksAs(t *testing.T, key datadir.AccessKey, args ...string) (out, errs string) {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), awsProgram, append([]string{"opsworks", "--endpoint-url", s.url}, args...)...)
 	cmd.Env = s.environment(t)
+	if key != s.key {
+		cmd.Env = append(cmd.Env, "AWS_ACCESS_KEY_ID="+key.ID, "AWS_SECRET_ACCESS_KEY="+key.Secret)
+	}
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	text, err := cmd.Output()
@@ -54,42 +69,98 @@ func (s *server) opsworks(t *testing.T, args ...string) (out, errs string) {
 	return strings.TrimSpace(string(text)), strings.TrimSpace(stderr.String())
 }
 
-// TestStockCommandLine is the AWS command line, unmodified, through a user's life.
+// TestStockCommandLine is the AWS command line, unmodified, through a full day.
 func TestStockCommandLine(t *testing.T) {
 	t.Parallel()
 	need(t, awsProgram, "--version")
 	s := newTestServer(t)
-	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAII9wK85aDQCFcuZAWPE9sdc+VCp6TUiu8hyF/ekec7E/ alice@laptop"
-	const alice = "arn:aws:iam::000000000000:user/alice"
-	out, errs := s.opsworks(t, "create-stack", "--name", "web", "--stack-region", "us-east-1", "--query", "StackId", "--output", "text",
-		"--service-role-arn", "arn:aws:iam::000000000000:role/r", "--default-instance-profile-arn", "arn:aws:iam::000000000000:instance-profile/p")
-	if errs != "" || len(out) != 36 {
-		t.Fatalf("create-stack: %q, %s", out, errs)
+	const user = "arn:aws:iam::000000000000:user/"
+	machines := s.stack(t)
+	bob := s.second(t, user+"bob")
+	words := map[string]string{
+		"ADMIN": user + "admin", "ALICE": user + "alice", "BOB": user + "bob", "MACHINES": machines, "INSTANCE": s.machine(t, machines),
+		"ROLE": "arn:aws:iam::000000000000:role/r", "PROFILE": "arn:aws:iam::000000000000:instance-profile/p",
+		"KEY": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAII9wK85aDQCFcuZAWPE9sdc+VCp6TUiu8hyF/ekec7E/",
 	}
-	stack := out
-	for _, step := range []struct {
-		args []string
-		want string // output, without white space
-	}{
-		{[]string{"create-user-profile", "--iam-user-arn", alice, "--ssh-public-key", key}, `{"IamUserArn":"` + alice + `"}`},
-		{[]string{"set-permission", "--stack-id", stack, "--iam-user-arn", alice, "--allow-ssh", "--no-allow-sudo", "--level", "show"}, ``},
-		{[]string{"describe-permissions", "--stack-id", stack, "--iam-user-arn", alice},
-			`{"Permissions":[{"StackId":"` + stack + `","IamUserArn":"` + alice + `","AllowSsh":true,"AllowSudo":false,"Level":"show"}]}`},
-		{[]string{"describe-instances", "--stack-id", stack}, `{"Instances":[]}`},
-		{[]string{"delete-user-profile", "--iam-user-arn", alice}, ``},
-		{[]string{"delete-stack", "--stack-id", stack}, ``},
-		{[]string{"describe-stacks"}, `{"Stacks":[]}`},
-	} {
-		out, errs := s.opsworks(t, step.args...)
-		if compact(t, out) != step.want || errs != "" {
-			t.Errorf("%s: %s, %s\nwant %s", step.args[0], out, errs, step.want)
+	for _, step := range commandLineStory() {
+		args := strings.Fields(step.command)
+		for i, a := range args {
+			args[i] = expand(words, a)
+		}
+		out, errs := s.opsworksAs(t, map[string]datadir.AccessKey{"admin": s.key, "bob": bob}[step.by], args...)
+		want := expand(words, step.want)
+		word, named := strings.CutPrefix(want, "= ")
+		reason, refused := strings.CutPrefix(want, "refused: ")
+		switch {
+		case named && (errs != "" || len(out) < 2):
+			t.Fatalf("%s: %s, %s", step.command, out, errs)
+		case named:
+			words[word] = strings.Trim(out, `"`)
+		case refused && (out != "" || !strings.Contains(errs, reason)), !refused && (errs != "" || compact(t, out) != want):
+			t.Errorf("%s: %s, %s\nwant %s", step.command, out, errs, want)
 		}
 	}
-	if _, errs := s.opsworks(t, "delete-stack", "--stack-id", stack); !strings.Contains(errs, "(ResourceNotFoundException) when calling the DeleteStack operation: Unable to find stack") {
-		t.Errorf("delete-stack again: %s", errs)
-	}
-	if _, errs := s.opsworks(t, "start-stack", "--stack-id", stack); !strings.Contains(errs, "(ValidationException) when calling the StartStack operation: StartStack is known but not served") {
-		t.Errorf("start-stack: %s", errs)
+}
+
+// expand replaces every $WORD.
+func expand(words map[string]string, text string) string {
+	return os.Expand(text, func(word string) string { return words[word] })
+}
+
+// step is a command of the administrator or of bob, and what comes of it: output,
+// without white space; "refused: " and a part of the error; or "= " and the word
+// that stands for the output from then on.
+type step struct{ by, command, want string }
+
+func commandLineStory() []step {
+	return []step{
+		{"admin", "create-stack --name web --stack-region us-east-1 --service-role-arn $ROLE --default-instance-profile-arn $PROFILE" +
+			" --attributes Color=red --query StackId", "= STACK"},
+		{"admin", "update-stack --stack-id $STACK --name www --default-os Debian12", ``},
+		{"admin", "describe-stacks --stack-ids $STACK --query Stacks[0].Arn", "= ARN"},
+		{"admin", "create-user-profile --iam-user-arn $ALICE --ssh-username Al.Ice --ssh-public-key $KEY", `{"IamUserArn":"$ALICE"}`},
+		{"admin", "update-user-profile --iam-user-arn $ALICE --allow-self-management", ``},
+		{"admin", "describe-user-profiles --iam-user-arns $ALICE", `{"UserProfiles":[{"IamUserArn":"$ALICE","Name":"alice",` +
+			`"SshUsername":"alice","SshPublicKey":"$KEY","AllowSelfManagement":true}]}`},
+		{"admin", "describe-my-user-profile", `{"UserProfile":{"IamUserArn":"$ADMIN","Name":"admin"}}`},
+		{"admin", "delete-user-profile --iam-user-arn $ADMIN",
+			`refused: (ValidationException) when calling the DeleteUserProfile operation: Cannot delete self`},
+
+		{"admin", "set-permission --stack-id $STACK --iam-user-arn $ALICE --allow-ssh --no-allow-sudo --level deploy", ``},
+		{"admin", "set-permission --stack-id $STACK --iam-user-arn $ALICE --level show", ``},
+		{"admin", "describe-permissions --stack-id $STACK --iam-user-arn $ALICE",
+			`{"Permissions":[{"StackId":"$STACK","IamUserArn":"$ALICE","AllowSsh":true,"AllowSudo":false,"Level":"show"}]}`},
+		{"admin", "clone-stack --source-stack-id $STACK --service-role-arn $ROLE --name copy --clone-permissions --query StackId", "= COPY"},
+		{"admin", "describe-permissions --iam-user-arn $ALICE --query sort(Permissions[].Level)", `["iam_only","show","show"]`},
+		{"admin", "set-permission --stack-id $STACK --iam-user-arn $ADMIN --level manage", `refused: (ValidationException) when calling the ` +
+			`SetPermission operation: Unable to change own permission level. Only AllowSsh and AllowSudo allowed.`},
+		{"admin", "set-permission --stack-id $STACK --iam-user-arn ${ALICE}2 --allow-ssh", `refused: (ResourceNotFoundException) when ` +
+			`calling the SetPermission operation: Unable to find user with ARN ${ALICE}2`},
+		{"bob", "describe-stacks", `{"Stacks":[]}`},
+		{"bob", "describe-permissions --stack-id $STACK", `refused: (AccessDeniedException) when calling the DescribePermissions operation: ` +
+			`User: $BOB is not authorized to perform: opsworks:DescribePermissions on resource: $ARN`},
+
+		{"admin", "tag-resource --resource-arn $ARN --tags a=1,b=2", ``},
+		{"admin", "list-tags --resource-arn $ARN --max-results 1 --query NextToken", "= NEXT"},
+		{"admin", "list-tags --resource-arn $ARN --next-token $NEXT", `{"Tags":{"b":"2"}}`},
+		{"admin", "untag-resource --resource-arn $ARN --tag-keys a b", ``},
+
+		{"admin", "wait instance-online --stack-id $MACHINES", ``},
+		{"admin", "describe-instances --stack-id $MACHINES --query Instances[].[InstanceId,Hostname,Status]", `[["$INSTANCE","web-1","online"]]`},
+		{"admin", "describe-commands --instance-id $INSTANCE --query Commands[?Type==\x60grant_remote_access\x60].Status", `["failed"]`},
+		{"admin", "describe-service-errors --instance-id $INSTANCE --query ServiceErrors[].Message",
+			`["create account bob (uid 20000): disk is full"]`},
+		{"admin", "describe-agent-versions --stack-id $MACHINES --query AgentVersions[].Version", `["1.0"]`},
+		{"admin", "describe-operating-systems --query OperatingSystems[].Type|contains(@,\x60Linux\x60)", `true`},
+		{"admin", "describe-stack-summary --stack-id $MACHINES --query StackSummary.InstancesCount", `{"Online":1}`},
+
+		{"admin", "deregister-instance --instance-id $INSTANCE", ``},
+		{"admin", "delete-stack --stack-id $COPY", ``},
+		{"admin", "describe-stacks --stack-ids $COPY",
+			`refused: (ResourceNotFoundException) when calling the DescribeStacks operation: Unable to find stack with ID $COPY`},
+		{"admin", "delete-user-profile --iam-user-arn $ALICE", ``},
+		{"admin", "start-stack --stack-id $STACK",
+			`refused: (ValidationException) when calling the StartStack operation: StartStack is known but not served`},
 	}
 }
 
@@ -106,50 +177,62 @@ func compact(t *testing.T, text string) string {
 	return b.String()
 }
 
-// boto is a program of the other stock client. It sets A, B and A again as fast
-// as it can, which within one second repeats a signature (botocore does not sign
-// its invocation id); what it reads back has to be what it set last. It also shows
-// that modelled errors arrive as their own classes.
-const boto = `
-import boto3, sys
-c = boto3.client('opsworks', endpoint_url=sys.argv[1])
-arn = 'arn:aws:iam::000000000000:user/bob'
-stack = c.create_stack(Name='s', Region='us-east-1', ServiceRoleArn='arn:aws:iam::000000000000:role/r',
-    DefaultInstanceProfileArn='arn:aws:iam::000000000000:instance-profile/p')['StackId']
-assert c.create_user_profile(IamUserArn=arn)['IamUserArn'] == arn
-for level in 'show', 'deny', 'show', 'manage':
-    c.set_permission(StackId=stack, IamUserArn=arn, Level=level)
-    got = c.describe_permissions(StackId=stack, IamUserArn=arn)['Permissions'][0]
-    assert got['Level'] == level, (got, level)
-assert [s['StackId'] for s in c.describe_stacks()['Stacks']] == [stack]
-try:
-    c.describe_stacks(StackIds=['not an id'])
-    raise SystemExit('accepted')
-except c.exceptions.ValidationException as e:
-    assert e.response['ResponseMetadata']['HTTPStatusCode'] == 400
-    assert e.response['ResponseMetadata']['RequestId']
-try:
-    c.delete_user_profile(IamUserArn=arn + '2')
-    raise SystemExit('accepted')
-except c.exceptions.ResourceNotFoundException:
-    pass
-bad = boto3.client('opsworks', endpoint_url=sys.argv[1], aws_secret_access_key='wrong', aws_access_key_id='LKIANOBODY')
-try:
-    bad.describe_stacks()
-    raise SystemExit('accepted')
-except Exception as e:
-    assert e.response['Error']['Code'] == 'UnrecognizedClientException', e
-print('done')
-`
-
+// TestStockLibrary is boto3, unmodified, through a full day.
 func TestStockLibrary(t *testing.T) {
 	t.Parallel()
 	need(t, pythonProgram, "-c", "import boto3")
 	s := newTestServer(t)
-	cmd := exec.CommandContext(t.Context(), pythonProgram, "-c", boto, s.url)
+	stack := s.stack(t)
+	bob := s.second(t, "arn:aws:iam::000000000000:user/bob")
+	cmd := exec.CommandContext(t.Context(), pythonProgram, "testdata/story.py", s.url, stack, s.machine(t, stack), bob.ID, bob.Secret)
 	cmd.Env = s.environment(t)
 	out, err := cmd.CombinedOutput()
 	if err != nil || string(out) != "done\n" {
 		t.Errorf("%v: %s", err, out)
 	}
+}
+
+// machine lets a machine join a stack and report that something went wrong.
+func (s *server) machine(t *testing.T, stack string) string {
+	t.Helper()
+	instance, e := enrolled(t, s.cp, s.admin(t), stack)
+	id, err := authz.ParseInstanceID(instance)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.cp.Report(t.Context(), id, wire.Report{
+		Epoch: 1, Serial: 1, Facts: e.Facts, Steps: []wire.Result{{What: "create account bob (uid 20000)", Error: "disk is full"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return instance
+}
+
+// second makes a user who may do nothing, with an access key.
+func (s *server) second(t *testing.T, arn string) datadir.AccessKey {
+	t.Helper()
+	if _, err := s.cp.CreateUserProfile(t.Context(), s.admin(t), controlplane.CreateUserProfileRequest{IamUserArn: arn}); err != nil {
+		t.Fatal(err)
+	}
+	st, err := store.Open(t.Context(), s.dir.DatabasePath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	key := datadir.NewAccessKey()
+	err = st.Write(t.Context(), store.Entry{At: time.Now(), Actor: "test", Action: "latchkey:CreateAccessKey"}, func(tx *store.Tx) error {
+		user, err := tx.UserByARN(t.Context(), mustARN(t, arn))
+		if err != nil {
+			return err
+		}
+		tx.Record(arn, nil)
+		return tx.InsertAccessKey(t.Context(), store.AccessKey{
+			ID: key.ID, User: user.ID, Secret: s.dir.Sealer().Seal([]byte(key.Secret), "access key "+key.ID),
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
