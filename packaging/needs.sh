@@ -13,8 +13,9 @@ packages="debootstrap debian-archive-keyring systemd-container
 	openssh-server openssh-client sudo iproute2 util-linux procps
 	awscli python3-boto3 strace gcc libc6-dev"
 
-# npm, with "test" only: the policy evaluator that ours is checked against. A
-# machine may have it from elsewhere, which Debian's own would clash with.
+# npm, with "test" only: the policy evaluator that ours is checked against, and the
+# AWS client for JavaScript. A machine may have it from elsewhere, which Debian's
+# own would clash with.
 if [ "${1-}" = test ] && ! command -v npm >/dev/null; then
 	packages="$packages nodejs npm"
 fi

@@ -3,9 +3,8 @@ package iam_test
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,64 +36,24 @@ func seedOf(t *testing.T) uint64 {
 	return seed
 }
 
-// need skips where the machine lacks something real; under LATCHKEY_NO_SKIP,
-// which make test sets, that is a failure.
-func need(t *testing.T, err error, what string) {
-	t.Helper()
-	if err == nil {
-		return
-	}
-	if os.Getenv("LATCHKEY_NO_SKIP") != "" {
-		t.Fatalf("%s: %v", what, err)
-	}
-	t.Skipf("%s: %v", what, err)
-}
-
-// simulator installs the reference evaluator, pinned by testdata/simulate, into a
-// cache folder outside the repository, and returns that folder.
+// simulator returns the folder into which the reference evaluator, pinned by
+// testdata/simulate, is installed. It skips where that is not done; under
+// LATCHKEY_NO_SKIP, which make test sets, that is a failure.
 func simulator(t *testing.T) string {
 	t.Helper()
-	_, err := exec.LookPath("npm")
-	need(t, err, "npm")
-	hash := sha256.New()
-	pinned := map[string][]byte{}
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		text, err := os.ReadFile(filepath.Join("testdata", "simulate", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		pinned[name] = text
-		hash.Write(text)
+	out, err := exec.Command("sh", "../../packaging/npm.sh", "testdata/simulate").Output()
+	if err == nil {
+		return strings.TrimSpace(string(out))
 	}
-	cache := os.Getenv("LATCHKEY_CACHE")
-	if cache == "" {
-		cache = "/var/cache/latchkey-test"
+	reason := err.Error()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		reason = strings.TrimSpace(string(exit.Stderr))
 	}
-	folder := filepath.Join(cache, "npm-"+hex.EncodeToString(hash.Sum(nil))[:16])
-	done := filepath.Join(folder, "installed")
-	if _, err := os.Stat(done); err == nil {
-		return folder
+	if os.Getenv("LATCHKEY_NO_SKIP") != "" {
+		t.Fatal(reason)
 	}
-	if os.Getenv("LATCHKEY_NO_SKIP") == "" {
-		t.Skip("the reference evaluator is not installed; make test installs it")
-	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range pinned {
-		if err := os.WriteFile(filepath.Join(folder, name), text, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	install := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	install.Dir = folder
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci in %s: %v\n%s", folder, err, out)
-	}
-	if err := os.WriteFile(done, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return folder
+	t.Skip(reason)
+	return ""
 }
 
 // simulate answers questions with the reference evaluator, in order.
