@@ -1,5 +1,5 @@
 // A module of its own, for tests only: it takes the API's model, and a client that
-// nobody here wrote, from the AWS SDK.
+// nobody here wrote, from the AWS SDK, and a validator of OpenAPI 3.1.
 module latchkey/e2e/apimodel
 
 go 1.26.6

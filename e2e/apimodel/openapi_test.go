@@ -177,7 +177,9 @@ func TestOpenAPI(t *testing.T) {
 			least[name] = full[name]
 		}
 		for _, request := range []members{full, least} {
-			if status, body := w.plain(t, action, request); status >= http.StatusInternalServerError || strings.Contains(body, "SerializationException") || strings.Contains(body, "is not a member") {
+			status, body := w.plain(t, action, request)
+			malformed := strings.Contains(body, "SerializationException") || strings.Contains(body, "is not a member")
+			if malformed || status >= http.StatusInternalServerError {
 				t.Errorf("%s with %v: %d %s", action, request, status, body)
 			}
 		}
