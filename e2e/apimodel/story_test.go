@@ -240,6 +240,7 @@ func (s story) instances(t *testing.T, stack string) {
 	}
 	refused[*opsworks.ValidationException](t, "joins by its own agent", s.client.RegisterInstance, opsworks.RegisterInstanceInput{StackId: &stack})
 	refused[*opsworks.ValidationException](t, "StartStack is known but not served", s.client.StartStack, opsworks.StartStackInput{StackId: &stack})
+	refused[awserr.RequestFailure](t, "AccessDeniedException: ", s.client.GrantAccess, opsworks.GrantAccessInput{InstanceId: &instance})
 	refused[*opsworks.ValidationException](t, "stack still holds instances", s.client.DeleteStack, opsworks.DeleteStackInput{StackId: &stack})
 	call(t, s.client.DeregisterInstance, opsworks.DeregisterInstanceInput{InstanceId: &instance})
 	if err := s.client.WaitUntilInstanceTerminated(&opsworks.DescribeInstancesInput{InstanceIds: []*string{&instance}}); err != nil {

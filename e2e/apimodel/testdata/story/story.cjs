@@ -114,6 +114,7 @@ async function instances(StackId) {
   assert.ok((await client.describeOperatingSystems({})).OperatingSystems.some((s) => s.Type === 'Linux'))
   assert.ok((await client.describeStackProvisioningParameters({ StackId: machines })).Parameters)
   await refused(client.registerInstance({ StackId: machines }), ValidationException, 'joins by its own agent')
+  await refused(client.grantAccess({ InstanceId: instance }), OpsWorksServiceException, 'AllowSsh is not set', 'AccessDeniedException')
   await refused(client.startStack({ StackId }), ValidationException, 'StartStack is known but not served')
   await client.deregisterInstance({ InstanceId: instance })
   await waitUntilInstanceTerminated(waiting, { InstanceIds: [instance] })
