@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -21,35 +22,49 @@ type Circumstances struct {
 }
 
 // Keys returns the condition keys ("AWS global condition context keys" of the IAM
-// user guide). aws:TokenIssueTime is never among them: the original documented that
-// it cannot be used. aws:username is there for IAM users alone, and aws:PrincipalArn
-// of an assumed role's session is the role's, as the guide says.
-// latchkey:PrincipalGroups is our own: the names of the principal's groups.
+// user guide): those of the principal and those of the request. aws:TokenIssueTime
+// is never among them: the original documented that it cannot be used.
 func (c Circumstances) Keys() map[string][]string {
+	keys := c.PrincipalKeys()
+	maps.Copy(keys, c.RequestKeys())
+	return keys
+}
+
+// PrincipalKeys returns the keys that say who asks. aws:username is there for IAM
+// users alone, and aws:PrincipalArn of an assumed role's session is the role's, as the
+// guide says. latchkey:PrincipalGroups is our own: the names of the principal's groups.
+func (c Circumstances) PrincipalKeys() map[string][]string {
 	who := c.Principal.ARN
 	keys := map[string][]string{
 		"aws:PrincipalArn":     {who.principal()},
 		"aws:PrincipalAccount": {who.Account()},
 		"aws:userid":           {userID(c.Principal)},
-		"aws:SecureTransport":  {strconv.FormatBool(c.Secure)},
-		"aws:RequestedRegion":  {c.Region},
-		"aws:CurrentTime":      {c.Now.UTC().Format(time.RFC3339)},
-		"aws:EpochTime":        {strconv.FormatInt(c.Now.Unix(), 10)},
 	}
 	if who.kind() == "user" {
 		keys["aws:username"] = []string{who.Name()}
-	}
-	if c.SourceIP != "" {
-		keys["aws:SourceIp"] = []string{c.SourceIP}
-	}
-	if c.UserAgent != "" {
-		keys["aws:UserAgent"] = []string{c.UserAgent}
 	}
 	if len(c.Groups) > 0 {
 		keys["latchkey:PrincipalGroups"] = c.Groups
 	}
 	for key, value := range c.PrincipalTags {
 		keys["aws:PrincipalTag/"+key] = []string{value}
+	}
+	return keys
+}
+
+// RequestKeys returns the keys that say how, when and from where it is asked.
+func (c Circumstances) RequestKeys() map[string][]string {
+	keys := map[string][]string{
+		"aws:SecureTransport": {strconv.FormatBool(c.Secure)},
+		"aws:RequestedRegion": {c.Region},
+		"aws:CurrentTime":     {c.Now.UTC().Format(time.RFC3339)},
+		"aws:EpochTime":       {strconv.FormatInt(c.Now.Unix(), 10)},
+	}
+	if c.SourceIP != "" {
+		keys["aws:SourceIp"] = []string{c.SourceIP}
+	}
+	if c.UserAgent != "" {
+		keys["aws:UserAgent"] = []string{c.UserAgent}
 	}
 	return keys
 }

@@ -36,6 +36,10 @@ func NewRights(policies []Policy, boundary *Policy) Rights {
 	return r
 }
 
+// Origins returns where the policies come from, in words and in the order in which
+// they were given, without the boundary.
+func (r Rights) Origins() []string { return slices.Clone(r.origins) }
+
 // evaluate asks policies and boundary.
 func (r Rights) evaluate(q iam.Request) iam.Decision { return iam.Evaluate(r.documents, r.boundary, q) }
 

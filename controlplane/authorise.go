@@ -1,25 +1,30 @@
 package controlplane
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"latchkey/authz"
 	"latchkey/authz/iam"
 	"latchkey/controlplane/store"
 )
 
-// target is what an action works on: a stack, a user, or neither, which is the
-// account.
+// target is what an action works on: a stack, a user, something else with an ARN that
+// policies alone decide about, or none of these, which is the account.
 type target struct {
 	stack authz.StackID
 	user  authz.ARN
+	other iam.Resource
 	// tags are those that the request gives; keys only, without values, those that it
 	// takes away.
 	tags    map[string]string
 	tagKeys []string
+	// at is when it is asked for; the zero time: now.
+	at time.Time
 }
 
 // authorise asks authz.Decide about one action, on a stack or with the zero id on
@@ -41,35 +46,45 @@ func (c *ControlPlane) authoriseOn(ctx context.Context, v store.View, who princi
 	return nil
 }
 
-// question completes what authz.Decide is asked with the level and the tags that the
-// store has.
+// question completes what authz.Decide is asked with what the store has.
 func (c *ControlPlane) question(
 	ctx context.Context, v store.View, who principal, action authz.Action, on target,
 ) (authz.Request, error) {
+	p, tags, err := c.facts(ctx, v, who, on)
+	if err != nil {
+		return authz.Request{}, err
+	}
+	return c.request(who, action, on, p, tags)
+}
+
+// facts reads what bears on one question: the permission on its stack, and the tags
+// of its resource.
+func (c *ControlPlane) facts(
+	ctx context.Context, v store.View, who principal, on target,
+) (p authz.Permission, tags []store.Tag, err error) {
+	switch {
+	case !on.stack.IsZero():
+		if p, err = v.Permission(ctx, on.stack, who.ID); err != nil {
+			return p, nil, err
+		}
+		tags, err = v.Tags(ctx, store.OfStack(on.stack))
+	case !on.user.IsZero():
+		tags, err = tagsOfUser(ctx, v, on.user)
+	}
+	return p, tags, err
+}
+
+// request is the question in full.
+func (c *ControlPlane) request(
+	who principal, action authz.Action, on target, p authz.Permission, tags []store.Tag,
+) (authz.Request, error) {
 	q := authz.Request{
-		Principal: who.ARN, Action: action, Stack: on.stack, Rights: who.rights, SelfManagement: who.SelfManagement,
-		Context: who.context,
+		Principal: who.ARN, Action: action, Stack: on.stack, Level: inForce(p, cmp.Or(on.at, c.cfg.Now())).Level,
+		Rights: who.rights, SelfManagement: who.SelfManagement,
 	}
 	var err error
 	if q.Resource, err = c.resource(on); err != nil {
 		return q, err
-	}
-	var tags []store.Tag
-	switch {
-	case !on.stack.IsZero():
-		p, err := v.Permission(ctx, on.stack, who.ID)
-		if err != nil {
-			return q, err
-		}
-		q.Level = inForce(p, c.cfg.Now()).Level
-		tags, err = v.Tags(ctx, store.OfStack(on.stack))
-		if err != nil {
-			return q, err
-		}
-	case !on.user.IsZero():
-		if tags, err = tagsOfUser(ctx, v, on.user); err != nil {
-			return q, err
-		}
 	}
 	q.Context, err = withTags(who.context, tags, on)
 	return q, err
@@ -94,6 +109,8 @@ func (c *ControlPlane) resource(on target) (iam.Resource, error) {
 		return iam.ParseResource(c.stackARN(on.stack))
 	case !on.user.IsZero():
 		return iam.ParseResource(on.user.String())
+	case !on.other.IsZero():
+		return on.other, nil
 	}
 	return iam.Everything(), nil
 }
@@ -139,7 +156,7 @@ func (c *ControlPlane) permitted(ctx context.Context, v store.View, who principa
 func (c *ControlPlane) decider(
 	ctx context.Context, v store.View, who principal,
 ) (func(authz.Action, authz.StackID) authz.Decision, error) {
-	own, err := v.PermissionsOf(ctx, who.ID)
+	permission, err := permissionsEverywhere(ctx, v, who.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -147,25 +164,29 @@ func (c *ControlPlane) decider(
 	if err != nil {
 		return nil, err
 	}
-	now := c.cfg.Now()
-	levels := make(map[authz.StackID]authz.Level, len(own))
-	for _, p := range own {
-		levels[p.Stack] = inForce(p, now).Level
-	}
 	return func(action authz.Action, stack authz.StackID) authz.Decision {
-		level, found := levels[stack]
-		if !found {
-			level = store.DefaultPermission(stack, who.ID).Level
-		}
-		on := target{stack: stack}
-		resource, _ := c.resource(on) // the zero resource, of a faulty id, denies
-		keys, err := withTags(who.context, tags[stack], on)
+		q, err := c.request(who, action, target{stack: stack}, permission(stack), tags[stack])
 		if err != nil {
-			resource = iam.Resource{} // in doubt about conditions nothing is allowed
+			q.Resource = iam.Resource{} // in doubt nothing is allowed
 		}
-		return authz.Decide(authz.Request{
-			Principal: who.ARN, Action: action, Resource: resource, Stack: stack, Level: level,
-			Rights: who.rights, SelfManagement: who.SelfManagement, Context: keys,
-		})
+		return authz.Decide(q)
+	}, nil
+}
+
+// permissionsEverywhere reads somebody's permissions on all stacks, once.
+func permissionsEverywhere(ctx context.Context, v store.View, user authz.UserID) (func(authz.StackID) authz.Permission, error) {
+	own, err := v.PermissionsOf(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	byStack := make(map[authz.StackID]authz.Permission, len(own))
+	for _, p := range own {
+		byStack[p.Stack] = p
+	}
+	return func(stack authz.StackID) authz.Permission {
+		if p, found := byStack[stack]; found {
+			return p
+		}
+		return store.DefaultPermission(stack, user)
 	}, nil
 }

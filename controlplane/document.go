@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/url"
@@ -40,29 +41,39 @@ type document struct {
 	text   []byte
 }
 
-// parseDocument reads a policy document as requests and IAM's own listings hold it: a
-// JSON object, or text that holds one, percent-encoded as IAM's API answers or not.
-// The refusal says where in the document and why.
+// parseDocument reads a policy document as requests and IAM's own listings hold it
+// (documentText), within IAM's limit on one that is kept. The refusal says where in
+// the document and why.
 func parseDocument(attribute string, raw json.RawMessage) (document, error) {
-	text := raw
-	var quoted string
-	switch {
-	case len(raw) == 0:
-		return document{}, invalid(attribute, errDocumentAbsent)
-	case json.Unmarshal(raw, &quoted) == nil:
-		text = []byte(unescaped(quoted))
+	text, err := documentText(attribute, raw)
+	if err != nil {
+		return document{}, err
 	}
 	if iam.Size(text) > iam.MaxManaged {
 		return document{}, invalid(attribute, errDocumentLarge)
-	}
-	if trimmed := strings.TrimSpace(string(text)); !strings.HasPrefix(trimmed, "{") {
-		return document{}, invalid(attribute, errDocumentText)
 	}
 	p, err := iam.Parse(text)
 	if err != nil {
 		return document{}, invalid(attribute, err)
 	}
 	return document{p, []byte(p.String())}, nil
+}
+
+// documentText is the document of a request: a JSON object, or text that holds one,
+// percent-encoded as IAM's API answers or not.
+func documentText(attribute string, raw json.RawMessage) ([]byte, error) {
+	text := []byte(raw)
+	var quoted string
+	switch {
+	case len(raw) == 0:
+		return nil, invalid(attribute, errDocumentAbsent)
+	case json.Unmarshal(raw, &quoted) == nil:
+		text = []byte(unescaped(quoted))
+	}
+	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
+		return nil, invalid(attribute, errDocumentText)
+	}
+	return text, nil
 }
 
 func unescaped(s string) string {
