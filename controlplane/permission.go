@@ -157,21 +157,9 @@ func describePermission(p authz.Permission) string {
 func (c *ControlPlane) DescribePermissions(
 	ctx context.Context, caller Caller, req DescribePermissionsRequest,
 ) (DescribePermissionsResponse, error) {
-	var stack authz.StackID
-	var arn authz.ARN
-	var err error
-	if req.StackId != "" {
-		if stack, err = parseStack(req.StackId); err != nil {
-			return DescribePermissionsResponse{}, err
-		}
-	}
-	if req.IamUserArn != "" {
-		if arn, err = parseARN(req.IamUserArn); err != nil {
-			return DescribePermissionsResponse{}, err
-		}
-	}
-	if stack.IsZero() && arn.IsZero() {
-		return DescribePermissionsResponse{}, refused("Stack Id, Iam User Arn: one of them is required")
+	stack, arn, err := parsePair(req.StackId, req.IamUserArn)
+	if err != nil {
+		return DescribePermissionsResponse{}, err
 	}
 	out := DescribePermissionsResponse{}
 	err = c.read(ctx, caller, func(v store.View, who principal) (err error) {

@@ -38,6 +38,8 @@ func (c *ControlPlane) RegisterInstance(ctx context.Context, caller Caller, req 
 	})
 }
 
+const grantAccessAction = "opsworks:GrantAccess"
+
 // GrantAccess is for callers who may see the stack and have AllowSsh on it. On a
 // Linux instance, where everybody has a key of his own, it is refused as it was in
 // the original; on a Windows instance it is not served yet.
@@ -49,7 +51,7 @@ func (c *ControlPlane) GrantAccess(ctx context.Context, caller Caller, req Grant
 	if m := req.ValidForInMinutes; m != nil && (*m < 60 || *m > 1440) {
 		return GrantAccessResponse{}, invalid("Valid For In Minutes", errGrantedMinutes)
 	}
-	const action = "opsworks:GrantAccess"
+	const action = grantAccessAction
 	return GrantAccessResponse{}, c.read(ctx, caller, func(v store.View, who principal) error {
 		i, err := c.instanceFor(ctx, v, who, action, id)
 		if err != nil {

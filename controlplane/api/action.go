@@ -26,6 +26,8 @@ type Action struct {
 	// Request and Response are the struct types of its input and output; Response
 	// is nil for an action without output.
 	Request, Response reflect.Type
+	// MaxBody is the largest request body in bytes.
+	MaxBody int64
 
 	run func(context.Context, *controlplane.ControlPlane, controlplane.Caller, []byte, unknown) (any, error)
 }
@@ -48,6 +50,7 @@ func action[Req, Resp any](iam authz.Action, does effect, doc string,
 		Changes:  bool(does),
 		Request:  reflect.TypeFor[Req](),
 		Response: reflect.TypeFor[Resp](),
+		MaxBody:  MaxBody,
 	}
 	if a.Response == reflect.TypeFor[controlplane.Nothing]() {
 		a.Response = nil
@@ -66,9 +69,15 @@ func action[Req, Resp any](iam authz.Action, does effect, doc string,
 	return a
 }
 
+// upTo returns the action with another largest body.
+func (a Action) upTo(bytes int64) Action {
+	a.MaxBody = bytes
+	return a
+}
+
 // Actions returns every action that is served, in the order of the reference.
 func Actions() []Action {
-	return slices.Concat(original(), machines())
+	return slices.Concat(original(), machines(), questions())
 }
 
 const originalService = "opsworks:"

@@ -27,8 +27,8 @@ import (
 	"latchkey/controlplane"
 )
 
-// MaxBody is the largest request body in bytes: 1 MiB. The largest honest one, a
-// stack with custom JSON, has some 80 KiB.
+// MaxBody is the largest request body in bytes, but for actions that say more: 1 MiB.
+// The largest honest one, a stack with custom JSON, has some 80 KiB.
 const MaxBody = 1 << 20
 
 // maxAction bounds a change that runs on after its client has gone.
@@ -189,7 +189,7 @@ type call struct {
 // answer authenticates, then looks at what is asked: a stranger learns nothing
 // about actions.
 func (h *handler) answer(c *call, w http.ResponseWriter, r *http.Request) (reply, error) {
-	body, err := readBody(w, r)
+	body, err := readBody(w, r, h.limit(c.name))
 	if err != nil {
 		return reply{}, err
 	}
@@ -260,16 +260,25 @@ func (h *handler) logCall(ctx context.Context, c call, rep reply, took time.Dura
 	h.log.LogAttrs(ctx, level, "call", append(attrs, slog.String("outcome", outcome))...)
 }
 
+// limit is the largest body that is read, before anything is known of the caller, for
+// what he says that he asks.
+func (h *handler) limit(name string) int64 {
+	if a, served := h.actions[name]; served {
+		return a.MaxBody
+	}
+	return MaxBody
+}
+
 // readBody reads a bounded body.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
 		return nil, refuse(controlplane.Invalid, "content encoding %q is not accepted", clip(enc))
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, refuse(TooLarge, "the body is larger than %d bytes", MaxBody)
+		return nil, refuse(TooLarge, "the body is larger than %d bytes", limit)
 	case err != nil:
 		return nil, refuse(Malformed, "the body ended early")
 	}

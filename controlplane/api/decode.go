@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"strconv"
 	"unicode/utf8"
 
 	"latchkey/controlplane"
@@ -69,9 +70,9 @@ func decodeValue(raw json.RawMessage, v reflect.Value, path string, u unknown) e
 			return err
 		})
 	case reflect.Slice:
-		return eachElement(raw, path, func(value json.RawMessage) error {
+		return eachElement(raw, path, func(place string, value json.RawMessage) error {
 			e := reflect.New(v.Type().Elem()).Elem()
-			err := decodeValue(value, e, path, u)
+			err := decodeValue(value, e, place, u)
 			v.Set(reflect.Append(v, e))
 			return err
 		})
@@ -121,16 +122,17 @@ func eachMember(raw json.RawMessage, path string, do func(string, json.RawMessag
 	return nil
 }
 
-func eachElement(raw json.RawMessage, path string, do func(json.RawMessage) error) error {
+func eachElement(raw json.RawMessage, path string, do func(string, json.RawMessage) error) error {
 	var all []json.RawMessage
 	if err := json.Unmarshal(raw, &all); err != nil {
 		return refuse(Malformed, "%s: a list is wanted, %s was given", path, jsonWords(raw))
 	}
-	for _, value := range all {
+	for i, value := range all {
+		place := path + "[" + strconv.Itoa(i) + "]"
 		if string(value) == "null" {
-			return refuse(Malformed, "%s: a list holds null", path)
+			return refuse(Malformed, "%s: a list holds null", place)
 		}
-		if err := do(value); err != nil {
+		if err := do(place, value); err != nil {
 			return err
 		}
 	}

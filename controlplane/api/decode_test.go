@@ -83,8 +83,8 @@ func TestDecodeNumbers(t *testing.T) {
 	}
 	for body, want := range map[string]string{
 		`{"StackIds":"a"}`:    "SerializationException: StackIds: a list is wanted, a string was given",
-		`{"StackIds":[null]}`: "SerializationException: StackIds: a list holds null",
-		`{"StackIds":[[]]}`:   "SerializationException: StackIds: a string is wanted, a list was given",
+		`{"StackIds":[null]}`: "SerializationException: StackIds[0]: a list holds null",
+		`{"StackIds":[[]]}`:   "SerializationException: StackIds[0]: a string is wanted, a list was given",
 	} {
 		if err := decode([]byte(body), &controlplane.DescribeStacksRequest{}, refuseUnknown); err == nil || err.Error() != want {
 			t.Errorf("%s: got %v, want %s", body, err, want)

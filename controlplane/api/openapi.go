@@ -65,9 +65,13 @@ func (d document) operation(a Action) object {
 	} {
 		responses[strconv.Itoa(status)] = object{"description": what, "content": inJSON(object{"$ref": "#/components/schemas/Error"})}
 	}
+	request := object{"required": a.Request.NumField() > 0, "content": inJSON(d.reference(a.Request, true))}
+	if a.MaxBody != MaxBody {
+		request["description"] = fmt.Sprintf("At most %d bytes.", a.MaxBody)
+	}
 	return object{
 		"operationId": a.Name, "summary": a.Doc, "tags": []string{service}, "x-iam-action": string(a.IAM),
-		"requestBody": object{"required": a.Request.NumField() > 0, "content": inJSON(d.reference(a.Request, true))},
+		"requestBody": request,
 		"responses":   responses,
 	}
 }

@@ -59,7 +59,7 @@ func reference() string {
 		{"UnknownOperationException", "no action has the name"}, {"MissingAuthenticationTokenException", "the request carries no credentials"},
 		{"UnrecognizedClientException", "the access key is not known"}, {"InvalidSignatureException", "the signature is another"},
 		{"AccessDeniedException", "the caller may not"}, {"ResourceNotFoundException", "something named does not exist"},
-		{"RequestEntityTooLargeException", "the body is larger than 1 MiB"}, {"ThrottlingException", "sign the request again"},
+		{"RequestEntityTooLargeException", "the body is larger than 1 MiB, or than the action says"}, {"ThrottlingException", "sign the request again"},
 	} {
 		fmt.Fprintf(&b, "| `%s` | %d | %s |\n", e.code, honestStatus(controlplane.Code(e.code)), e.when)
 	}
@@ -92,6 +92,9 @@ func reference() string {
 
 func describe(b *strings.Builder, a Action, types map[reflect.Type]bool) {
 	fmt.Fprintf(b, "\n### %s\n\n%s `%s`: %s.\n\n", a.Name, a.Doc, a.IAM, whoMay(a.IAM.Rule()))
+	if a.MaxBody != MaxBody {
+		fmt.Fprintf(b, "The request may have up to %d MiB.\n\n", a.MaxBody>>20)
+	}
 	if a.Request.NumField() == 0 {
 		b.WriteString("The request has no members.\n")
 	} else {

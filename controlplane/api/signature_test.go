@@ -123,7 +123,7 @@ func check(t *testing.T, raw string, s surface, now time.Time) error {
 	if err != nil {
 		t.Fatalf("read request: %v", err)
 	}
-	body, err := readBody(nil, r)
+	body, err := readBody(nil, r, MaxBody)
 	if err != nil {
 		t.Fatal(err)
 	}

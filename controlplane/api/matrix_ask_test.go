@@ -1,0 +1,11 @@
+package api
+
+func questionsMatrix() map[string]string {
+	return map[string]string{
+		"Authorize":      "- - - - - - - +",
+		"BatchAuthorize": "- - - - - - - +",
+		"SimulatePolicy": "- - - - - - - +",
+		"ExplainAccess":  "- - - - + - - +",
+		"ListAccess":     "- - - - + - - +",
+	}
+}
