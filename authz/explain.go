@@ -2,7 +2,6 @@ package authz
 
 import (
 	"errors"
-	"strconv"
 	"time"
 )
 
@@ -77,14 +76,17 @@ func profileLines(u Profile) []string {
 	if !u.Username.IsZero() {
 		account = "the account is " + u.Username.String() + ", uid " + u.UID.String()
 	}
-	keys := "the user has no SSH key"
-	switch n := len(u.Keys); {
-	case n == 1:
-		keys = "the user has an SSH key"
-	case n > 1:
-		keys = "the user has " + strconv.Itoa(n) + " SSH keys"
+	lines := []string{account}
+	for _, k := range u.Keys {
+		lines = append(lines, "the user has the SSH key "+k.Type()+" "+k.Fingerprint())
 	}
-	return []string{account, keys}
+	if len(u.Keys) == 0 {
+		lines = append(lines, "the user has no SSH key")
+	}
+	if u.SelfManagement {
+		lines = append(lines, "the user may change the key himself")
+	}
+	return lines
 }
 
 func set(is bool) string {

@@ -121,6 +121,7 @@ func (c *ControlPlane) explainRights(ctx context.Context, v store.View, out *Exp
 		return err
 	}
 	out.Policies = slices.Concat([]string{}, them.rights.Origins())
+	out.Lines = append(out.Lines, rightsLines(out.Policies, out.PermissionsBoundary)...)
 	keys, _, err := c.askedKeys(nil, c.cfg.Now())
 	if err != nil {
 		return err
@@ -141,11 +142,30 @@ func (c *ControlPlane) explainRights(ctx context.Context, v store.View, out *Exp
 		}
 		d := authz.Decide(r)
 		out.Decisions = append(out.Decisions, ActionDecision{Action: string(action), Decision: d.Outcome.String(), Text: d.By})
+		out.Lines = append(out.Lines, decisionLine(action, d))
 		if action == setPermissions && d.Allowed() {
-			out.Lines = append(out.Lines, "the user may give himself SSH and sudo on the stack, by "+d.By)
+			out.Lines = append(out.Lines, "the user may so give himself SSH and sudo on the stack")
 		}
 	}
 	return nil
+}
+
+func rightsLines(policies []string, boundary string) []string {
+	lines := []string{"the user has no policies"}
+	if len(policies) > 0 {
+		lines[0] = "the user has " + strings.Join(policies, ", ")
+	}
+	if boundary != "" {
+		lines = append(lines, "the user is bounded by permissions boundary "+boundary)
+	}
+	return lines
+}
+
+func decisionLine(action authz.Action, d authz.Decision) string {
+	if d.Allowed() {
+		return string(action) + " is allowed by " + d.By
+	}
+	return string(action) + " is denied: " + d.By
 }
 
 // explainInstances says what the stack's instances last reported about the user.
@@ -158,6 +178,7 @@ func (c *ControlPlane) explainInstances(ctx context.Context, v store.View, out *
 	if err != nil {
 		return err
 	}
+	out.Lines = append(out.Lines, settingsLine(out.Settings))
 	out.Instances = []InstanceAccess{}
 	for _, i := range instances {
 		shown := InstanceAccess{
@@ -230,6 +251,11 @@ func bearsOn(step, login string) bool {
 		return strings.TrimSuffix(name, ":") == login
 	}
 	return !strings.Contains(step, " (uid ") || strings.Contains(step, " "+login+" (uid ")
+}
+
+func settingsLine(s AccessSettings) string {
+	return "instances are told: keys by " + s.KeysMode + ", accounts on revoke " + s.OnRevoke + ", homes " + s.Homes +
+		", without the control plane " + s.Stale
 }
 
 func instanceLine(i InstanceAccess, may bool) string {

@@ -12,6 +12,7 @@ import (
 
 	"latchkey/authz"
 	"latchkey/cmd/internal/cli"
+	"latchkey/controlplane"
 	"latchkey/controlplane/api"
 )
 
@@ -74,6 +75,12 @@ func checkAction(name string) error {
 }
 
 func readInput(stdin io.Reader, given string) ([]byte, error) {
+	return readObject(stdin, "json", given, `it looks like {"StackId":"..."}`)
+}
+
+// readObject reads the JSON object that a flag gives: itself, @FILE, or - for standard
+// input.
+func readObject(stdin io.Reader, flag, given, example string) ([]byte, error) {
 	text := []byte(given)
 	var err error
 	switch path, isFile := strings.CutPrefix(given, "@"); {
@@ -83,10 +90,10 @@ func readInput(stdin io.Reader, given string) ([]byte, error) {
 		text, err = readFile(path)
 	}
 	if err != nil {
-		return nil, cli.Usage("", "--json: %v", err)
+		return nil, cli.Usage("", "--%s: %v", flag, err)
 	}
 	if text = bytes.TrimSpace(text); !json.Valid(text) || text[0] != '{' {
-		return nil, cli.Usage(`it looks like {"StackId":"..."}`, "--json: the input is not a JSON object")
+		return nil, cli.Usage(example, "--%s: the input is not a JSON object", flag)
 	}
 	return text, nil
 }
@@ -100,10 +107,11 @@ func readFile(path string) ([]byte, error) {
 	return readAtMost(f)
 }
 
+// readAtMost reads what the largest action takes; of others the server says how much.
 func readAtMost(r io.Reader) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(r, api.MaxBody+1))
-	if err == nil && len(text) > api.MaxBody {
-		err = fmt.Errorf("the input is larger than %d bytes", api.MaxBody)
+	text, err := io.ReadAll(io.LimitReader(r, controlplane.MaxSimulation+1))
+	if err == nil && len(text) > controlplane.MaxSimulation {
+		err = fmt.Errorf("the input is larger than %d bytes", controlplane.MaxSimulation)
 	}
 	return text, err
 }

@@ -29,5 +29,6 @@ and --ca.`,
 		Example: `  latchkey serve --data-dir /var/lib/latchkey-server
   latchkey stack create web`,
 	},
-		newServe(), newToken(), newCall(), newUser(), newStack(), newPermission(), newInstance(), newBackup(), newRestore(), cli.VersionCommand("latchkey", version))
+		newServe(), newToken(), newCall(), newUser(), newStack(), newPermission(), newInstance(),
+		newAuthorize(), newExplain(), newAccess(), newBackup(), newRestore(), cli.VersionCommand("latchkey", version))
 }

@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 //	ready                wait until the server started last says that it serves
 //	refused CODE PROG…   run; it must fail with this status, print nothing, and say
 //	                     on stderr one fact, a hint or none, and no more
+//	status CODE PROG…    run; it must end with this status, say nothing on stderr, and answer
 //	keep NAME            put what was printed last into a variable
 //	join TOKEN           enrol an instance with a token, as the agent would
 //	terminate            send SIGTERM to what runs in the background
@@ -48,7 +49,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ready": ready, "refused": refused, "keep": keep, "join": join, "terminate": terminate,
+			"ready": ready, "refused": refused, "status": status, "keep": keep, "join": join, "terminate": terminate,
 		},
 	})
 }
@@ -106,6 +107,20 @@ func refused(ts *testscript.TestScript, neg bool, args []string) {
 	lines := strings.Split(strings.TrimSuffix(ts.ReadFile("stderr"), "\n"), "\n")
 	if !strings.HasPrefix(lines[0], "latchkey: ") || len(lines) > 2 || len(lines) == 2 && !strings.HasPrefix(lines[1], "hint: ") {
 		ts.Fatalf("said %q", lines)
+	}
+}
+
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status CODE PROGRAM [ARGUMENT...]")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || strconv.Itoa(exit.ExitCode()) != args[0] {
+		ts.Fatalf("ended with %v, want status %s", err, args[0])
+	}
+	if said := ts.ReadFile("stderr"); said != "" || ts.ReadFile("stdout") == "" {
+		ts.Fatalf("said %q", said)
 	}
 }
 
