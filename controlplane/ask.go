@@ -28,6 +28,9 @@ const ruleUser authz.Rule = "user"
 // it: authz.Decide, on his policies, levels and tags as they are now. Nothing of the
 // caller's own request enters into it.
 func (c *ControlPlane) Authorize(ctx context.Context, caller Caller, req AuthorizeRequest) (AuthorizeResponse, error) {
+	if _, err := parseARN(req.IamUserArn); err != nil {
+		return AuthorizeResponse{}, err
+	}
 	q, err := c.parseInquiry("", req, c.cfg.Now())
 	if err != nil {
 		return AuthorizeResponse{}, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"latchkey/authz"
@@ -120,7 +119,7 @@ func (c *ControlPlane) explainRights(ctx context.Context, v store.View, out *Exp
 	if out.PermissionsBoundary, err = v.Boundary(ctx, them.ID); err != nil {
 		return err
 	}
-	out.Policies = slices.Concat([]string{}, them.rights.Origins())
+	out.Policies = append([]string{}, them.rights.Origins()...)
 	out.Lines = append(out.Lines, rightsLines(out.Policies, out.PermissionsBoundary)...)
 	keys, _, err := c.askedKeys(nil, c.cfg.Now())
 	if err != nil {
@@ -144,7 +143,7 @@ func (c *ControlPlane) explainRights(ctx context.Context, v store.View, out *Exp
 		out.Decisions = append(out.Decisions, ActionDecision{Action: string(action), Decision: d.Outcome.String(), Text: d.By})
 		out.Lines = append(out.Lines, decisionLine(action, d))
 		if action == setPermissions && d.Allowed() {
-			out.Lines = append(out.Lines, "the user may so give himself SSH and sudo on the stack")
+			out.Lines = append(out.Lines, "so the user may give himself SSH and sudo on the stack")
 		}
 	}
 	return nil
