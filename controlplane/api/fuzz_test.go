@@ -33,7 +33,7 @@ func FuzzParseSignature(f *testing.F) {
 		if err != nil {
 			return
 		}
-		body, err := readBody(nil, r)
+		body, err := readBody(nil, r, MaxBody)
 		if err != nil {
 			mustBeCoded(t, err)
 			return
