@@ -124,6 +124,7 @@ func (c *ControlPlane) read(ctx context.Context, caller Caller, f func(store.Vie
 // change is a transaction with the caller who asked for it.
 type change struct {
 	*store.Tx
+	caller Caller
 	who    principal
 	raised []authz.StackID
 }
@@ -138,7 +139,7 @@ func (c *ControlPlane) write(ctx context.Context, caller Caller, action authz.Ac
 			if err != nil {
 				return err
 			}
-			ch := &change{Tx: tx, who: who}
+			ch := &change{Tx: tx, caller: caller, who: who}
 			err = f(ch)
 			raised = ch.raised
 			return err

@@ -58,7 +58,11 @@ func (c *ControlPlane) mayGive(ctx context.Context, ch *change, documents []iam.
 		if err != nil {
 			return err
 		}
-		if !own.CoversAll(after.rights) {
+		theirs, err := c.effective(ctx, ch.View, after) // levels that a denial held back too
+		if err != nil {
+			return err
+		}
+		if !own.CoversAll(theirs) {
 			return beyond(ch.who)
 		}
 	}
@@ -113,21 +117,40 @@ func (c *ControlPlane) mayEnterAs(ctx context.Context, ch *change, other authz.P
 }
 
 // keepsRight refuses a change after which the caller could not do the same again,
-// and so not undo it: whoever may change policies must not lock himself out.
+// and so not undo it: whoever may change policies must not lock himself out. Who may
+// do everything must keep that: to give back the least of it he would need it all, so
+// that the last administrator could lose it for everybody, bit by bit.
 func (c *ControlPlane) keepsRight(ctx context.Context, ch *change, action authz.Action, on target) error {
 	after, err := c.principal(ctx, ch.View, ch.who.Profile)
 	if err != nil {
 		return err
 	}
-	after.context = ch.who.context
+	if after.context, err = iam.NewContext(c.circumstances(after, ch.caller).Keys()); err != nil {
+		return err
+	}
 	q, err := c.question(ctx, ch.View, after, action, on)
 	if err != nil {
 		return err
 	}
-	if !authz.Decide(q).Allowed() {
+	lost, err := c.losesEverything(ctx, ch, after)
+	if err != nil {
+		return err
+	}
+	if lost || !authz.Decide(q).Allowed() {
 		return &Error{Code: Invalid, Message: "the change " + errSelfLock.Text, Err: errSelfLock}
 	}
 	return nil
+}
+
+// losesEverything reports whether the caller might do everything before a change and
+// not after it.
+func (c *ControlPlane) losesEverything(ctx context.Context, ch *change, after principal) (bool, error) {
+	before, err := c.effective(ctx, ch.View, ch.who)
+	if err != nil || !before.Covers(c.everything()) {
+		return false, err
+	}
+	now, err := c.effective(ctx, ch.View, after)
+	return err == nil && !now.Covers(c.everything()), err
 }
 
 func beyond(who principal) error {

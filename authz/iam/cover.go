@@ -31,6 +31,26 @@ func Covers(policies []Policy, boundary *Policy, p Policy) (bool, Match) {
 	return true, Match{}
 }
 
+// Denies reports whether the policy takes something away from what others allow, so
+// that to lose it is to gain. The zero policy, which denies everything, does.
+func (p Policy) Denies() bool {
+	return p.IsZero() || anyOf(p.p.statements, func(s *statement) bool { return s.effect == ExplicitDeny })
+}
+
+// Mentions reports whether what the policy says depends on a condition key that
+// begins with prefix, in a condition or in a variable. It may say yes where the text
+// is no variable. The case of letters does not matter.
+func (p Policy) Mentions(prefix string) bool {
+	prefix = strings.ToLower(prefix)
+	named := func(text *string) bool { return strings.Contains(strings.ToLower(*text), "${"+prefix) }
+	return !p.IsZero() && anyOf(p.p.statements, func(s *statement) bool {
+		return anyOf(s.resources, func(r *resourcePattern) bool { return named(&r.text) }) ||
+			anyOf(s.conditions, func(c *condition) bool {
+				return strings.HasPrefix(c.lower, prefix) || anyOf(c.values, named)
+			})
+	})
+}
+
 // within reports whether the policies surely allow all of s and deny none of it.
 func (s *statement) within(policies []Policy) bool {
 	actions, resources := s.widest()
