@@ -315,12 +315,14 @@ func situation(t *testing.T, cp *controlplane.ControlPlane, admin controlplane.C
 		}
 	}
 	instance, _ := enrolled(t, cp, admin, own.StackId)
-	return members{
+	m := members{
 		"StackId": own.StackId, "StackIds": []string{own.StackId}, "SourceStackId": own.StackId, "IamUserArn": victim,
 		"Name": "new", "InstanceId": instance, "ResourceArn": "arn:aws:opsworks:us-east-1:000000000000:stack/" + own.StackId + "/",
 		"Tags": map[string]string{"k": "v"}, "TagKeys": []string{"k"}, "Action": "opsworks:DescribeStacks",
 		"Questions": []any{map[string]string{"IamUserArn": victim, "Action": "opsworks:DescribeStacks"}},
 	}
+	holdingsSituation(t, cp, admin, victim, m)
+	return m
 }
 
 // verdict is + when the caller was let in, whatever he then got, and - when not.
