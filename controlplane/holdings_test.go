@@ -33,8 +33,8 @@ func deny(action string, condition ...string) string {
 // long is a document of so many characters without white space.
 func long(t *testing.T, size int) json.RawMessage {
 	t.Helper()
-	empty := len(doc(allow("opsworks:")))
-	d := doc(allow("opsworks:" + strings.Repeat("x", size-empty)))
+	statement := func(sid string) json.RawMessage { return doc(`{"Sid":"` + sid + `",` + allow("opsworks:ListTags")[1:]) }
+	d := statement(strings.Repeat("x", size-len(statement(""))))
 	if len(d) != size {
 		t.Fatalf("%d characters", len(d))
 	}
