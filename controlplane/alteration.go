@@ -26,7 +26,7 @@ type alteration struct {
 // access away, or does nothing.
 type outcome struct {
 	gives []iam.Policy     // documents that somebody has from now on
-	frees []store.Identity // people who lose a denial or a limit, or who others think they are
+	frees []store.Identity // people who lose a denial or a limit, or whose policies ask about what changes
 	undo  authz.Action     // what takes it back; "" where the same action does
 }
 

@@ -521,18 +521,11 @@ func TestControlPlane_FirstRun(t *testing.T) {
 	})
 }
 
-// administrator makes a user with the full-access policy. No action does that yet,
-// so it goes past the use cases.
+// administrator makes a user with the full-access policy.
 func (p *plane) administrator(t *testing.T, name string) controlplane.Caller {
 	t.Helper()
 	p.user(t, name)
-	err := p.cfg.Store.Write(t.Context(), store.Entry{At: noon, Actor: "test", Action: "test"}, func(tx *store.Tx) error {
-		u, err := tx.UserByARN(t.Context(), as(name).ARN)
-		return errors.Join(err, tx.AttachPolicy(t.Context(), store.HeldByUser(u.ID), string(authz.FullAccess)))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	p.attached(t, name, authz.FullAccess)
 	return as(name)
 }
 

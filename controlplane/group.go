@@ -58,7 +58,7 @@ func (c *ControlPlane) DeleteGroup(ctx context.Context, caller Caller, req Delet
 		}
 		members, policies := len(shown.Members), len(shown.InlinePolicies)+len(shown.AttachedPolicies)
 		if members+policies > 0 {
-			return refused("Group Name: %s has %d members and %d policies, which must be removed first", g.Name, members, policies)
+			return refused("Group Name: %s is not empty (members: %d, policies: %d); remove them first", g.Name, members, policies)
 		}
 		a.Record(g.Name, nil)
 		return a.DeleteGroup(ctx, g.Name)

@@ -255,7 +255,7 @@ func TestControlPlane_Groups(t *testing.T) {
 	if diff := cmp.Diff(want[1:], out.Groups); diff != "" || err != nil {
 		t.Errorf("%v\n%s", err, diff)
 	}
-	expectError(t, remove("team"), controlplane.Invalid, "Group Name: Team has 2 members and 2 policies, which must be removed first")
+	expectError(t, remove("team"), controlplane.Invalid, "Group Name: Team is not empty (members: 2, policies: 2); remove them first")
 	expectError(t, remove("empty"), "", "")
 	expectError(t, remove("empty"), controlplane.NotFound, "Unable to find group with name empty")
 	put := func(d json.RawMessage) error {

@@ -29,6 +29,6 @@ and --ca.`,
 		Example: `  latchkey serve --data-dir /var/lib/latchkey-server
   latchkey stack create web`,
 	},
-		newServe(), newToken(), newCall(), newUser(), newStack(), newPermission(), newInstance(),
+		newServe(), newToken(), newCall(), newUser(), newGroup(), newStack(), newPermission(), newPolicy(), newInstance(),
 		newAuthorize(), newExplain(), newAccess(), newBackup(), newRestore(), cli.VersionCommand("latchkey", version))
 }

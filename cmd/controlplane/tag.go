@@ -25,6 +25,19 @@ func (c *client) stackARN(ctx context.Context, given string) (string, error) {
 	return resp.Stacks[0].Arn, nil
 }
 
+// parseTags reads arguments of the form KEY=VALUE.
+func parseTags(args []string) (map[string]string, error) {
+	tags := map[string]string{}
+	for _, a := range args {
+		key, value, found := strings.Cut(a, "=")
+		if !found || key == "" {
+			return nil, cli.Usage("", "%q is not KEY=VALUE", a)
+		}
+		tags[key] = value
+	}
+	return tags, nil
+}
+
 func stackTag(conn *connection) *cobra.Command {
 	return &cobra.Command{
 		Use:     "tag NAME|ID KEY=VALUE...",
@@ -32,13 +45,9 @@ func stackTag(conn *connection) *cobra.Command {
 		Example: "  latchkey stack tag web team=payments cost-center=42",
 		Args:    cli.Args("NAME|ID", "KEY=VALUE..."),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			tags := map[string]string{}
-			for _, a := range args[1:] {
-				key, value, found := strings.Cut(a, "=")
-				if !found || key == "" {
-					return cli.Usage("", "%q is not KEY=VALUE", a)
-				}
-				tags[key] = value
+			tags, err := parseTags(args[1:])
+			if err != nil {
+				return err
 			}
 			c, err := conn.dial()
 			if err != nil {

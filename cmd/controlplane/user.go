@@ -23,10 +23,12 @@ func newUser() *cobra.Command {
 		Short: "Users: their profiles and SSH keys",
 		Long:  "Users. USER is an ARN, or a plain name for arn:aws:iam::ACCOUNT:user/NAME.",
 		Example: `  latchkey user create alice --key-file alice.pub
+  latchkey user key create alice --out alice-credentials
   latchkey user list arn:aws:sts::123456789012:federated-user/bob`,
 	}
 	conn := connectionFlags(cmd)
-	return cli.Group(cmd, userCreate(conn), userUpdate(conn), userDelete(conn), userList(conn), userMe(conn))
+	return cli.Group(cmd, userCreate(conn), userUpdate(conn), userDelete(conn), userList(conn), userMe(conn),
+		userShow(conn), userTag(conn), userUntag(conn), userKey(conn))
 }
 
 // profileFlags are the parts of a profile that create and update set.
