@@ -426,3 +426,28 @@ func TestLockOut(t *testing.T) {
 		expectError(t, err, "", "")
 	})
 }
+
+// TestSetPermission_DenyAdministrator: who manages one stack cannot take it from an
+// administrator, who could not undo it; another administrator can.
+func TestSetPermission_DenyAdministrator(t *testing.T) {
+	p := newPlane(t)
+	stack := p.stack(t, "stack")
+	p.user(t, "manager")
+	p.user(t, "alice")
+	p.grant(t, stack, "manager", "manage", false, false)
+	second := p.administrator(t, "second")
+	deny := func(caller controlplane.Caller, user string) error {
+		_, err := p.SetPermission(t.Context(), caller, controlplane.SetPermissionRequest{StackId: stack, IamUserArn: user, Level: ptr("deny")})
+		return err
+	}
+	const refusal = "User: arn:aws:iam::123456789012:user/manager is refused: " +
+		"the level deny for somebody who may do everything can be set only by somebody else who may"
+	expectError(t, deny(as("manager"), adminARN), controlplane.Denied, refusal)
+	expectError(t, deny(as("manager"), arn("second")), controlplane.Denied, refusal)
+	expectError(t, deny(as("manager"), arn("alice")), "", "")
+	expectError(t, deny(second, adminARN), "", "")
+	_, err := p.DescribeStacks(t.Context(), p.admin, controlplane.DescribeStacksRequest{StackIds: []string{stack}})
+	if err == nil {
+		t.Error("the denied administrator sees the stack")
+	}
+}

@@ -88,6 +88,11 @@ func (c *ControlPlane) SetPermission(ctx context.Context, caller Caller, req Set
 		if end != nil && arn == ch.who.ARN {
 			return refused("Unable to change the end of own permission.")
 		}
+		if level != nil && *level == authz.LevelDeny {
+			if err := c.mayDeny(ctx, ch, user); err != nil {
+				return err
+			}
+		}
 		return setPermission(ctx, ch, user, stack, wanted{level, req.AllowSsh, req.AllowSudo, end})
 	})
 }

@@ -17,6 +17,7 @@ import (
 // Reasons for refusing a change of what somebody may do.
 var (
 	errBeyond   = name.Refuse("beyond_own_rights", "would give more than the caller may do; who has "+authz.FullAccess+" may")
+	errDenyAll  = name.Refuse("deny_beyond_own_rights", "the level deny for somebody who may do everything can be set only by somebody else who may")
 	errSelfLock = name.Refuse("own_rights_lost", "would take from the caller the right to undo it; somebody else who has "+authz.FullAccess+" may")
 )
 
@@ -151,6 +152,20 @@ func (c *ControlPlane) losesEverything(ctx context.Context, ch *change, after pr
 	}
 	now, err := c.effective(ctx, ch.View, after)
 	return err == nil && !now.Covers(c.everything()), err
+}
+
+// mayDeny keeps a Manage user of one stack from taking it from those who may do
+// everything: a denied administrator could neither undo it nor name another one.
+func (c *ControlPlane) mayDeny(ctx context.Context, ch *change, other authz.Profile) error {
+	them, err := c.principal(ctx, ch.View, other)
+	if err != nil || !them.rights.Covers(c.everything()) {
+		return err
+	}
+	own, err := c.effective(ctx, ch.View, ch.who)
+	if err != nil || own.Covers(c.everything()) {
+		return err
+	}
+	return &Error{Code: Denied, Message: "User: " + ch.who.ARN.String() + " is refused: " + errDenyAll.Text, Err: errDenyAll}
 }
 
 func beyond(who principal) error {
