@@ -45,11 +45,16 @@ type document struct {
 // (documentText), within IAM's limit on one that is kept. The refusal says where in
 // the document and why.
 func parseDocument(attribute string, raw json.RawMessage) (document, error) {
+	return parseDocumentOf(attribute, raw, iam.MaxManaged)
+}
+
+// parseDocumentOf does the same for a document of another size, in IAM's measure.
+func parseDocumentOf(attribute string, raw json.RawMessage, limit int) (document, error) {
 	text, err := documentText(attribute, raw)
 	if err != nil {
 		return document{}, err
 	}
-	if iam.Size(text) > iam.MaxManaged {
+	if iam.Size(text) > limit {
 		return document{}, invalid(attribute, errDocumentLarge)
 	}
 	p, err := iam.Parse(text)

@@ -77,7 +77,7 @@ func (a Action) upTo(bytes int64) Action {
 
 // Actions returns every action that is served, in the order of the reference.
 func Actions() []Action {
-	return slices.Concat(original(), machines(), holdings(), questions())
+	return slices.Concat(original(), machines(), holdings(), questions(), imports())
 }
 
 const originalService = "opsworks:"

@@ -40,7 +40,7 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("%s: doc is %q", a.Name, a.Doc)
 		}
 	}
-	if len(seen) != 59 {
+	if len(seen) != 61 {
 		t.Errorf("%d actions", len(seen))
 	}
 }
@@ -229,7 +229,7 @@ func TestNoCredentials(t *testing.T) {
 // declared table (requirement R114). An action without a row fails.
 func TestMatrix(t *testing.T) {
 	table := map[string]string{}
-	for _, rows := range []map[string]string{originalMatrix(), machinesMatrix(), holdingsMatrix(), questionsMatrix()} {
+	for _, rows := range []map[string]string{originalMatrix(), machinesMatrix(), holdingsMatrix(), questionsMatrix(), importMatrix()} {
 		maps.Copy(table, rows)
 	}
 	cp, _ := newControlPlane(t)

@@ -1,0 +1,8 @@
+package api
+
+func importMatrix() map[string]string {
+	return map[string]string{
+		"ImportIam":   "- - - - - - - +",
+		"ImportUsers": "- - - - - - - +",
+	}
+}
