@@ -30,5 +30,5 @@ and --ca.`,
   latchkey stack create web`,
 	},
 		newServe(), newToken(), newCall(), newUser(), newGroup(), newStack(), newPermission(), newPolicy(), newInstance(),
-		newAuthorize(), newExplain(), newAccess(), newBackup(), newRestore(), cli.VersionCommand("latchkey", version))
+		newAuthorize(), newExplain(), newAccess(), newImport(), newExport(), newBackup(), newRestore(), cli.VersionCommand("latchkey", version))
 }
