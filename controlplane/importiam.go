@@ -211,8 +211,10 @@ func containsName(all []string, wanted string) bool {
 	return slices.ContainsFunc(all, func(n string) bool { return strings.EqualFold(n, wanted) })
 }
 
-// give gives what the file has, and returns the inline policies that are new.
+// give gives what the file has, and returns the policies that are new, as far as they
+// are to be compared.
 func (im *iamImport) give(ctx context.Context, e *importEntity, have importHeld, want importedHolder) ([]iam.Policy, error) {
+	var given []iam.Policy
 	for _, folded := range slices.Sorted(maps.Keys(want.attached)) {
 		n, err := im.attachable(ctx, want.attached[folded])
 		if err != nil {
@@ -225,8 +227,15 @@ func (im *iamImport) give(ctx context.Context, e *importEntity, have importHeld,
 		if err := im.AttachPolicy(ctx, have.Holder, n); err != nil {
 			return nil, err
 		}
+		if im.unlimited { // nobody compares it
+			continue
+		}
+		text, err := managedDocument(ctx, im.View, n)
+		if err != nil {
+			return nil, err
+		}
+		given = append(given, im.c.documents.parse(text))
 	}
-	var given []iam.Policy
 	for _, n := range slices.Sorted(maps.Keys(want.inline)) {
 		d := want.inline[n]
 		switch before, there := have.inline[n]; {

@@ -368,6 +368,7 @@ func TestImportIam_GivesNoMore(t *testing.T) {
 		"by-group":        {`{"UserDetailList":[{"Arn":"USERclerk","UserPolicyList":[` + clerk + `],"GroupList":["admins"]}]}`, "refused user clerk\n" + beyond},
 		"managed":         {`{"Policies":[{"PolicyName":"P","PolicyVersionList":[{"IsDefaultVersion":true,"Document":WIDE}]}]}`, "refused policy P\n" + beyond},
 		"group":           {`{"GroupDetailList":[{"GroupName":"g","GroupPolicyList":[{"PolicyName":"p","PolicyDocument":WIDE}]}]}`, "refused group g\n" + beyond},
+		"group-attached":  {`{"GroupDetailList":[{"GroupName":"g","AttachedManagedPolicies":[{"PolicyName":"LatchkeyFullAccess"}]}]}`, "refused group g\n" + beyond},
 		"lifts-a-deny":    {`{"Policies":[{"PolicyName":"Not","PolicyVersionList":[{"IsDefaultVersion":true,"Document":ALLOW}]}]}`, "refused policy Not\n  not done: new document\n" + beyond},
 		"lifts-a-bound":   {`{"UserDetailList":[{"Arn":"USERbound","AttachedManagedPolicies":[{"PolicyName":"LatchkeyFullAccess"}]}]}`, "refused user bound\n  not done: detach Not\n" + beyond},
 		"boundary-within": {`{"UserDetailList":[{"Arn":"USERnew","PermissionsBoundary":{"PermissionsBoundaryArn":"arn:aws:iam::aws:policy/LatchkeyReadOnly"}}]}`, "create user new\n  login name new (uid 20002)\n  boundary LatchkeyReadOnly\n"},
