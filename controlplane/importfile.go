@@ -16,11 +16,9 @@ import (
 	"latchkey/controlplane/store"
 )
 
-// IAM's limits that have to do with users ("IAM and AWS STS quotas"). Those of tags
-// are wider than the original's for stacks.
+// IAM's limits on tags of users ("IAM and AWS STS quotas"), wider than the original's
+// on those of stacks.
 const (
-	maxImportAttached = 10
-	maxImportGroups   = 10
 	maxImportTags     = 50
 	maxImportTagKey   = 128 // characters
 	maxImportTagValue = 256
@@ -100,7 +98,7 @@ func parseRef(given, arn string) (importRef, error) {
 		return importRef{}, err
 	}
 	ref := importRef{parsed, arn}
-	if builtin := builtinName(parsed); builtin != "" {
+	if builtin := builtIn(parsed); builtin != "" {
 		ref.name = builtin
 		if !ref.byAWS() {
 			return ref, invalid("Policy "+builtin, errImportBuiltin)
@@ -109,23 +107,12 @@ func parseRef(given, arn string) (importRef, error) {
 	return ref, nil
 }
 
-// builtinName is the name of a built-in policy as it is written, or "": names are the
-// same in any case of letters.
-func builtinName(given string) string {
-	for _, n := range authz.BuiltinPolicies() {
-		if strings.EqualFold(n, given) {
-			return n
-		}
-	}
-	return ""
-}
-
 // parsePolicies reads the managed policies of a file, those of one name together.
 func parsePolicies(given []IamPolicyDetail) []importedPolicy {
 	var all []importedPolicy
 	at := map[string]int{}
 	for _, g := range given {
-		p := parsePolicy(g)
+		p := parseImportedPolicy(g)
 		i, there := at[strings.ToLower(p.name)]
 		switch {
 		case !there:
@@ -142,7 +129,7 @@ func parsePolicies(given []IamPolicyDetail) []importedPolicy {
 	return all
 }
 
-func parsePolicy(given IamPolicyDetail) importedPolicy {
+func parseImportedPolicy(given IamPolicyDetail) importedPolicy {
 	ref, err := parseRef(given.PolicyName, given.Arn)
 	p := importedPolicy{importRef: ref, arns: []string{ref.arn}, fault: err}
 	if err != nil {
@@ -152,7 +139,7 @@ func parsePolicy(given IamPolicyDetail) importedPolicy {
 		}
 		return p
 	}
-	if builtinName(p.name) != "" { // ours counts, whatever the document
+	if builtIn(p.name) != "" { // ours counts, whatever the document
 		return p
 	}
 	defaults := slices.DeleteFunc(slices.Clone(given.PolicyVersionList), func(v IamPolicyVersion) bool { return !v.IsDefaultVersion })
@@ -190,7 +177,7 @@ func parseHolder(inline []IamInlinePolicy, attached []IamAttachedPolicy) importe
 		}
 		h.attached[strings.ToLower(ref.name)] = ref
 	}
-	if len(h.attached) > maxImportAttached {
+	if len(h.attached) > maxAttached {
 		h.faulty(invalid("Attached Managed Policies", errImportAttached))
 	}
 	return h
@@ -221,7 +208,7 @@ func parseUser(given IamUserDetail) importedUser {
 		}
 		u.groups[strings.ToLower(group)] = group
 	}
-	if len(u.groups) > maxImportGroups {
+	if len(u.groups) > maxGroups {
 		u.faulty(invalid("Group List", errImportGroups))
 	}
 	if b := given.PermissionsBoundary; b != nil {

@@ -90,7 +90,7 @@ func (im *iamImport) putPolicy(ctx context.Context, e *importEntity, p importedP
 	switch {
 	case p.fault != nil:
 		return p.fault
-	case builtinName(p.name) != "":
+	case builtIn(p.name) != "":
 		e.created, e.lines = false, nil
 		return nil
 	case !e.created && len(e.lines) == 0:
@@ -132,7 +132,7 @@ func (im *iamImport) affected(ctx context.Context, policy string) ([]store.Ident
 // as it is stored.
 func (im *iamImport) attachable(ctx context.Context, ref importRef) (string, error) {
 	label := "Policy " + ref.name
-	if builtinName(ref.name) != "" {
+	if builtIn(ref.name) != "" {
 		return ref.name, nil
 	}
 	if p, inFile := im.policies[strings.ToLower(ref.name)]; inFile {
