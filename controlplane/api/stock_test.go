@@ -8,13 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"latchkey/authz"
 	"latchkey/authz/wire"
 	"latchkey/controlplane"
 	"latchkey/controlplane/datadir"
-	"latchkey/controlplane/store"
 )
 
 // The stock clients, at the paths of Debian's packages awscli and python3-boto3:
@@ -215,24 +213,9 @@ func (s *server) second(t *testing.T, arn string) datadir.AccessKey {
 	if _, err := s.cp.CreateUserProfile(t.Context(), s.admin(t), controlplane.CreateUserProfileRequest{IamUserArn: arn}); err != nil {
 		t.Fatal(err)
 	}
-	st, err := store.Open(t.Context(), s.dir.DatabasePath())
+	made, err := s.cp.CreateAccessKey(t.Context(), s.admin(t), controlplane.CreateAccessKeyRequest{IamUserArn: arn})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer st.Close()
-	key := datadir.NewAccessKey()
-	err = st.Write(t.Context(), store.Entry{At: time.Now(), Actor: "test", Action: "latchkey:CreateAccessKey"}, func(tx *store.Tx) error {
-		user, err := tx.UserByARN(t.Context(), mustARN(t, arn))
-		if err != nil {
-			return err
-		}
-		tx.Record(arn, nil)
-		return tx.InsertAccessKey(t.Context(), store.AccessKey{
-			ID: key.ID, User: user.ID, Secret: s.dir.Sealer().Seal([]byte(key.Secret), "access key "+key.ID),
-		})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
+	return datadir.AccessKey{ID: made.AccessKeyId, Secret: made.SecretAccessKey}
 }

@@ -36,8 +36,6 @@ type world struct {
 	cp    *controlplane.ControlPlane
 	admin controlplane.Caller
 	key   datadir.AccessKey
-	store *store.Store
-	seal  func(secret []byte, purpose string) []byte
 	done  map[string]bool // actions that answered as the model says
 }
 
@@ -52,7 +50,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { st.Close() })
-	w := &world{model: readModel(t), store: st, seal: dir.Sealer().Seal, done: map[string]bool{}}
+	w := &world{model: readModel(t), done: map[string]bool{}}
 	w.cp, err = controlplane.New(t.Context(), controlplane.Config{
 		Store: st, Signer: dir.Signer(), VerifierKeys: dir.VerifierKeys(), Pin: dir.Pin(),
 		Account: "000000000000", Region: region, Secrets: dir.Sealer(), AgentVersion: "1.0",
@@ -119,25 +117,11 @@ func (w *world) second(t *testing.T, arn string) datadir.AccessKey {
 	if _, err := w.cp.CreateUserProfile(t.Context(), w.admin, controlplane.CreateUserProfileRequest{IamUserArn: arn}); err != nil {
 		t.Fatal(err)
 	}
-	owner, err := authz.ParseARN(arn)
+	made, err := w.cp.CreateAccessKey(t.Context(), w.admin, controlplane.CreateAccessKeyRequest{IamUserArn: arn})
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := datadir.NewAccessKey()
-	err = w.store.Write(t.Context(), store.Entry{At: time.Now(), Actor: "test", Action: "latchkey:CreateAccessKey"}, func(tx *store.Tx) error {
-		user, err := tx.UserByARN(t.Context(), owner)
-		if err != nil {
-			return err
-		}
-		tx.Record(arn, nil)
-		return tx.InsertAccessKey(t.Context(), store.AccessKey{
-			ID: key.ID, User: user.ID, Secret: w.seal([]byte(key.Secret), "access key "+key.ID),
-		})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
+	return datadir.AccessKey{ID: made.AccessKeyId, Secret: made.SecretAccessKey}
 }
 
 // members are those of a request, by name.
