@@ -31,11 +31,12 @@ var modules = []module{
 	// The agent's side. agent/hook takes names alone, so that the login hook stays small.
 	{path: "agent/hook", imports: "authz/name"},
 	{path: "agent/plan", imports: "authz authz/name agent/hook"},
+	{path: "agent/doctor", imports: "authz agent/plan"},
 	{path: "agent/safefile"},
 	{path: "agent/cache", imports: "authz authz/name authz/wire agent/plan agent/safefile"},
 	{path: "agent/client", imports: "authz authz/name authz/wire"},
-	{path: "agent/host", imports: "authz authz/name authz/wire agent/plan agent/safefile", tests: "agent/hook"},
-	{path: "agent", imports: "authz authz/name authz/wire agent/plan agent/cache agent/client", tests: "agent/host agent/safefile agent/hook"},
+	{path: "agent/host", imports: "authz authz/name authz/wire agent/plan agent/doctor agent/safefile", tests: "agent/hook"},
+	{path: "agent", imports: "authz authz/name authz/wire agent/plan agent/doctor agent/cache agent/client", tests: "agent/host agent/safefile agent/hook"},
 	{path: "agent/service"},
 
 	// The control plane's side.
@@ -64,7 +65,7 @@ var modules = []module{
 }
 
 // pureModules import no input or output, no clock and no logger.
-var pureModules = []string{"authz/name", "authz", "authz/iam", "authz/wire", "agent/plan", "agent/hook"}
+var pureModules = []string{"authz/name", "authz", "authz/iam", "authz/wire", "agent/plan", "agent/hook", "agent/doctor"}
 
 // hookModules are all that cmd/keys may link of ours, directly or not: a large
 // program out of the page cache shows in a login.

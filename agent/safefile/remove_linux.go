@@ -70,7 +70,7 @@ func (w Writer) clean(path string) error {
 	}
 	var faults []error
 	for _, name := range names {
-		if !isTempName(name) {
+		if !Leftover(name) {
 			continue
 		}
 		st, err := f.stat(name)

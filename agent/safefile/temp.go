@@ -21,8 +21,9 @@ func tempName() string {
 	return tempPrefix + hex.EncodeToString(random[:]) + tempSuffix
 }
 
-// isTempName reports whether tempName may have made the name.
-func isTempName(name string) bool {
+// Leftover reports whether the name is one that a new file has before it takes its
+// place, so that a file under it is left of a process that was ended.
+func Leftover(name string) bool {
 	middle, ok := strings.CutPrefix(name, tempPrefix)
 	middle, end := strings.CutSuffix(middle, tempSuffix)
 	return ok && end && len(middle) == 2*tempRandom && strings.Trim(middle, "0123456789abcdef") == ""

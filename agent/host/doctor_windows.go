@@ -1,0 +1,22 @@
+package host
+
+import (
+	"context"
+	"errors"
+
+	"latchkey/agent/doctor"
+	"latchkey/agent/plan"
+)
+
+// Examine is not there for Windows yet.
+func (h *Host) Examine(context.Context, doctor.Question) doctor.Host {
+	return doctor.Host{FilesErr: errors.ErrUnsupported, LoginsErr: errors.ErrUnsupported, UnitsErr: errors.ErrUnsupported}
+}
+
+// EnableService is not there for Windows yet.
+func (h *Host) EnableService(context.Context) error { return errors.ErrUnsupported }
+
+// Inventory is not there for Windows yet.
+func (h *Host) Inventory(context.Context, plan.Ledger) (Inventory, error) {
+	return Inventory{}, errors.ErrUnsupported
+}
