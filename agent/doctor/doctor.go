@@ -7,7 +7,6 @@ package doctor
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -137,11 +136,4 @@ func few(names []string) string {
 		return strings.Join(names, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
-}
-
-// sorted is the list in order and without repetitions.
-func sorted(names []string) []string {
-	all := slices.Clone(names)
-	slices.Sort(all)
-	return slices.Compact(all)
 }

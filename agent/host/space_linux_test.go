@@ -76,6 +76,9 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"processes":        testProcesses,
 	"hook":             testHook,
 	"sshd":             testSSHD,
+	"doctor":           testDoctor,
+	"doctor-looks":     testDoctorLooks,
+	"inventory":        testInventory,
 }
 
 func inSpace(t *testing.T, dir string) {
