@@ -26,12 +26,12 @@ func identity(f Facts, r *report) {
 	a := f.Agent
 	switch {
 	case a.IdentityErr != nil:
-		r.problem("put the file back from a backup, or latchkey-agent revert and enrol again", "the identity does not read: %v", a.IdentityErr)
+		r.problem("first what is said of files; then put it back from a backup, or latchkey-agent revert and enrol again", "the identity does not read: %v", a.IdentityErr)
 	case !a.Enrolled:
 		r.problem("latchkey-agent enroll --server https://HOST:PORT --token-file FILE", "this machine is not enrolled")
 	}
 	if a.LedgerErr != nil {
-		r.problem("put the file back from a backup: without it nothing is managed", "the ledger does not read: %v", a.LedgerErr)
+		r.problem("first what is said of files; then put it back from a backup: without it nothing is managed", "the ledger does not read: %v", a.LedgerErr)
 	}
 	r.fine("this machine is enrolled")
 }

@@ -69,7 +69,7 @@ func (p *patient) listen(options ...string) {
 	p.t.Helper()
 	if p.sshd != nil {
 		_ = p.sshd.Process.Kill() // a test may have done so
-		_ = p.sshd.Wait() // killed
+		_ = p.sshd.Wait()         // killed
 	}
 	p.sshd = exec.Command("/usr/sbin/sshd", append([]string{"-D", "-o", "ListenAddress 0.0.0.0:2222"}, options...)...)
 	must(p.t, p.sshd.Start())
@@ -79,9 +79,7 @@ func (p *patient) listen(options ...string) {
 		if time.Now().After(deadline) {
 			p.t.Fatal("sshd does not listen")
 		}
-		if _, err := p.command("sleep", "0.02"); err != nil {
-			p.t.Fatal(err)
-		}
+		<-time.After(10 * time.Millisecond)
 	}
 }
 

@@ -45,7 +45,7 @@ func all(cmd *cobra.Command) []*cobra.Command {
 
 // TestOtherSystem: where nothing is managed yet every command that would says so.
 func TestOtherSystem(t *testing.T) {
-	for _, args := range []string{"status", "plan", "apply", "run", "explain alice", "sshd enable", "sshd disable", "revert --yes"} {
+	for _, args := range []string{"status", "plan", "apply", "run", "explain alice", "doctor", "doctor --fix", "inventory", "sshd enable", "sshd disable", "revert --yes"} {
 		root := newCommand("windows")
 		var out, errs bytes.Buffer
 		root.SetOut(&out)
