@@ -150,7 +150,7 @@ func (m *machine) make(s plan.Step) {
 	}
 	change := func(f func(*plan.Account)) { a := state.Accounts[user]; f(&a); state.Accounts[user] = a }
 	switch s.Op {
-	case plan.OpRemoveFile, plan.OpRemoveSSHD, plan.OpRemoveFolder:
+	case plan.OpRemoveFile, plan.OpRemoveSudo, plan.OpRemoveSSHD, plan.OpRemoveFolder:
 		delete(state.Files, s.Path)
 	case plan.OpTakeSudo, plan.OpGiveSudo:
 		put(plan.SudoersFile(s.Rules))

@@ -113,7 +113,7 @@ func TestPass_RemovalsGoFirst(t *testing.T) {
 			return nil
 		}, map[string]string{"alice": "locked keys", "bob": "locked"}},
 		"sudoers-stay": {func(s plan.Step) error {
-			if s.Op == plan.OpRemoveFile && s.Path == layout.Sudoers {
+			if s.Op == plan.OpRemoveSudo {
 				return errInjected
 			}
 			return nil

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"latchkey/agent/plan"
 	"latchkey/agent/safefile"
@@ -18,8 +17,12 @@ func (h *Host) apply(ctx context.Context, s plan.Step) error {
 	switch s.Op {
 	case plan.OpRemoveFile:
 		return h.Files.Remove(s.Path)
-	case plan.OpTakeSudo, plan.OpGiveSudo:
-		return h.writeSudoers(ctx, s)
+	case plan.OpTakeSudo:
+		return h.takeSudo(ctx, s)
+	case plan.OpRemoveSudo:
+		return h.removeSudo(ctx, s)
+	case plan.OpGiveSudo:
+		return h.giveSudo(ctx, s)
 	case plan.OpDropGroups:
 		return h.dropGroups(ctx, s)
 	case plan.OpEndSessions:
@@ -343,46 +346,4 @@ func (h *Host) retire(ctx context.Context, s plan.Step) error {
 		return fmt.Errorf("keep home of %s: %s exists", s.User, s.Home)
 	}
 	return h.Files.Rename(home, s.Home)
-}
-
-// writeSudoers replaces our drop-in after visudo has read the whole policy with
-// the new one in its place.
-func (h *Host) writeSudoers(ctx context.Context, s plan.Step) error {
-	if len(s.Rules) == 0 {
-		return nil // everybody it was for fell out
-	}
-	return h.write(s.Path, plan.SudoersFile(s.Rules), s.Attr, func(candidate string) error {
-		return h.checkSudoers(ctx, candidate)
-	})
-}
-
-func (h *Host) checkSudoers(ctx context.Context, candidate string) error {
-	folder, ours := filepath.Split(h.Layout.Sudoers)
-	folder = strings.TrimSuffix(folder, "/")
-	main, err := os.ReadFile(sudoersFile)
-	if err != nil {
-		return fmt.Errorf("read sudo policy: %w", err)
-	}
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return fmt.Errorf("read sudo policy: %w", err)
-	}
-	var files []string
-	for _, e := range entries {
-		// sudo passes over names with a dot or a trailing ~ and over what is no
-		// plain file (sudoers(5)).
-		n := e.Name()
-		info, err := os.Stat(filepath.Join(folder, n))
-		if err == nil && info.Mode().IsRegular() && !strings.Contains(n, ".") && !strings.HasSuffix(n, "~") {
-			files = append(files, n)
-		}
-	}
-	staged := filepath.Join(h.Layout.AgentDir, stagedSudo)
-	text := stagedSudoers(string(main), folder, files, ours, candidate)
-	if _, err := h.Files.Replace(staged, []byte(text), safefile.Attr{Mode: 0o440}, nil); err != nil {
-		return err
-	}
-	// Without -q, which keeps visudo from saying whose file is broken and where.
-	_, err = h.run(ctx, "visudo", "-c", "-s", "-f", staged)
-	return errors.Join(err, h.Files.Remove(staged))
 }

@@ -19,10 +19,9 @@ import (
 
 // The account files. They are read whole: 100,000 accounts are about 8 MB.
 const (
-	passwdFile  = "/etc/passwd"
-	shadowFile  = "/etc/shadow"
-	groupFile   = "/etc/group"
-	sudoersFile = "/etc/sudoers"
+	passwdFile = "/etc/passwd"
+	shadowFile = "/etc/shadow"
+	groupFile  = "/etc/group"
 
 	maxAccountFile = 256 << 20
 	maxOurFile     = 16 << 20
@@ -48,7 +47,8 @@ func (h *Host) Observe(ctx context.Context, grants []authz.Grant, owned plan.Led
 		return plan.State{}, err
 	}
 	s.Homes = h.observeHomes(grants, owned)
-	s.SudoEffective = h.sudoEffective()
+	s.SudoReason = h.lookSudo(ctx)
+	s.SudoEffective = s.SudoReason == nil
 	s.Hook = h.checkHook()
 	if s.Processes, err = processesOf(leaving(grants, owned)); err != nil {
 		return plan.State{}, err
@@ -174,18 +174,6 @@ func (h *Host) observeHomes(grants []authz.Grant, owned plan.Ledger) map[string]
 		look(u)
 	}
 	return homes
-}
-
-// sudoEffective reports whether sudo and visudo are here and the main policy
-// reads our folder.
-func (h *Host) sudoEffective() bool {
-	for _, tool := range []string{"sudo", "visudo"} {
-		if _, err := toolPath(tool); err != nil {
-			return false
-		}
-	}
-	text, err := os.ReadFile(sudoersFile)
-	return err == nil && includesFolder(string(text), filepath.Dir(h.Layout.Sudoers))
 }
 
 // leaving returns the uids of our accounts that no grant keeps.

@@ -72,6 +72,8 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"sudoers":          testSudoers,
 	"sudoers-refused":  testSudoersRefused,
 	"sudo-effective":   testSudoEffective,
+	"sudo-proof":       testSudoProof,
+	"sudo-taken":       testSudoTaken,
 	"sessions":         testSessions,
 	"processes":        testProcesses,
 	"hook":             testHook,

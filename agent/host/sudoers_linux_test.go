@@ -1,8 +1,6 @@
 package host
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,11 +34,15 @@ func testIncludeLines(t *testing.T, s *space) {
 
 func (s *space) giveSudo(names ...string) error {
 	s.t.Helper()
-	step := plan.Step{Op: plan.OpGiveSudo, Path: s.Layout.Sudoers, Attr: plan.Attr{Owner: "root", Group: "root", Mode: 0o440}}
-	for _, n := range names {
-		step.Rules = append(step.Rules, plan.Rule{User: named(s.t, n, 20001, true).Username})
-	}
-	return s.Apply(s.t.Context(), step)
+	return s.Apply(s.t.Context(), s.sudoStep(plan.OpGiveSudo, names...))
+}
+
+// plainSudo makes the policy what a fresh machine has.
+func (s *space) plainSudo(t *testing.T) {
+	t.Helper()
+	must(t, os.RemoveAll("/etc/sudoers.d"))
+	must(t, os.Mkdir("/etc/sudoers.d", 0o755))
+	s.write("/etc/sudoers", "root ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n", 0o440)
 }
 
 // testSudoers: among everything that may lie in the folder and that sudo passes
@@ -119,11 +121,10 @@ func testSudoersRefused(t *testing.T, s *space) {
 			must(t, os.Symlink("/etc/shadow", "/etc/sudoers.d/90-latchkey"))
 		}, safefile.ErrNotRegular.Error()},
 	}
+	s.become(named(t, "alice", 20001, false), named(t, "bob", 20002, false))
 	for situation, test := range tests {
 		t.Run(situation, func(t *testing.T) {
-			must(t, os.RemoveAll("/etc/sudoers.d"))
-			must(t, os.Mkdir("/etc/sudoers.d", 0o755))
-			s.write("/etc/sudoers", "root ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n", 0o440)
+			s.plainSudo(t)
 			must(t, s.giveSudo("alice"))
 			test.prepare()
 			before := s.etc()
@@ -138,36 +139,5 @@ func testSudoersRefused(t *testing.T, s *space) {
 			}
 			s.wantNoLeftovers()
 		})
-	}
-}
-
-// testSudoEffective: sudo that is not there or does not read our folder is known.
-func testSudoEffective(t *testing.T, s *space) {
-	effective := func() bool {
-		have, err := s.Observe(t.Context(), nil, s.owned)
-		must(t, err)
-		return have.SudoEffective
-	}
-	if !effective() {
-		t.Error("sudo is there and is said not to be")
-	}
-	s.write("/etc/sudoers", "root ALL=(ALL:ALL) ALL\n @includedir /etc/sudoers.d # ours\n", 0o440)
-	if !effective() {
-		t.Error("a line with a comment is not read")
-	}
-	s.write("/etc/sudoers", "root ALL=(ALL:ALL) ALL\n #includedir /etc/sudoers.d\n", 0o440)
-	if effective() {
-		t.Error("a comment is taken for a line")
-	}
-	must(t, os.Remove("/etc/sudoers"))
-	if effective() {
-		t.Error("without a policy sudo is said to be there")
-	}
-	if _, err := os.Stat("/etc/sudoers"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("looking made a policy: %v", err)
-	}
-	p := s.plan(named(t, "alice", 20001, true))
-	if len(p.Refused) != 1 || !errors.Is(p.Refused[0].Reason, plan.ErrNoSudo) || strings.Contains(p.String(), s.Layout.Sudoers) {
-		t.Errorf("the plan is\n%s", p)
 	}
 }

@@ -3,6 +3,7 @@ package plan
 import (
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"latchkey/authz"
@@ -40,6 +41,8 @@ type differ struct {
 	owned    Ledger
 	layout   Layout
 	admitted []admitted
+	// sudoWritten says that a step that takes rules away leaves exactly those wanted.
+	sudoWritten bool
 	// heirs are names whose account still belongs to an earlier user: that one goes
 	// in this plan, the new account comes in the next.
 	heirs map[authz.Username]bool
@@ -82,10 +85,13 @@ func (d *differ) noSudo() error {
 	if _, found := d.have.Files[d.layout.Sudoers]; found && !d.owned.Sudoers {
 		return ErrSudoersForeign
 	}
-	if !d.have.SudoEffective {
-		return ErrNoSudo
+	switch {
+	case d.have.SudoEffective:
+		return nil
+	case d.have.SudoReason != nil:
+		return d.have.SudoReason
 	}
-	return nil
+	return ErrNoSudo
 }
 
 // clash says why an account cannot be ours here. Existing accounts, groups and
@@ -121,11 +127,13 @@ func (d *differ) clash(g authz.Grant) error {
 
 func shortHostname(h string) string { h, _, _ = strings.Cut(h, "."); return h }
 
-// leaver is an account of ours that must not be usable.
+// leaver is an account of ours that must not be usable. Where somebody made another
+// account of its name, or of its uid, what bears that is not its own any more.
 type leaver struct {
-	user  authz.Username
-	own   Owned
-	exist bool
+	user              authz.Username
+	own               Owned
+	exist             bool
+	nameLost, uidLost bool
 }
 
 func (d *differ) leavers() []leaver {
@@ -138,9 +146,13 @@ func (d *differ) leavers() []leaver {
 		if uid, stays := stay[user]; stays && uid == own.UID {
 			continue
 		}
-		account, exist := d.have.Accounts[user.String()]
-		exist = exist && account.UID == uint32(own.UID)
-		out = append(out, leaver{user, own, exist})
+		a := leaver{user: user, own: own}
+		account, found := d.have.Accounts[user.String()]
+		a.exist = found && account.UID == uint32(own.UID)
+		if a.nameLost = found && !a.exist; !a.exist {
+			_, a.uidLost = d.have.uidHolder(own.UID)
+		}
+		out = append(out, a)
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].user.String() < out[j].user.String() })
 	return out
@@ -156,9 +168,12 @@ func (d *differ) takeAway() {
 		}
 	}
 	for _, a := range gone {
-		if d.have.Processes[a.own.UID] > 0 {
-			d.step(Step{Op: OpEndSessions, User: a.user, UID: a.own.UID})
+		if n := d.have.Processes[a.own.UID]; n > 0 && !a.uidLost {
+			d.step(Step{Op: OpEndSessions, User: a.user, UID: a.own.UID, Why: count(n, "process", "processes")})
 		}
+	}
+	for _, a := range gone {
+		d.unschedule(a)
 	}
 	for _, a := range gone {
 		if a.exist && !d.have.Accounts[a.user.String()].Locked() {
@@ -169,6 +184,25 @@ func (d *differ) takeAway() {
 		if a.exist && d.heirs[a.user] {
 			d.step(Step{Op: OpRetire, User: a.user, UID: a.own.UID, Home: d.layout.OldHome(a.user, a.own.UID)})
 		}
+	}
+}
+
+// unschedule takes away what would start for an account again without a login.
+func (d *differ) unschedule(a leaver) {
+	s := d.have.Scheduled[a.user]
+	if s.Linger && !a.nameLost {
+		d.step(Step{Op: OpEndLinger, User: a.user, UID: a.own.UID})
+	}
+	var jobs, why []string
+	if len(s.Crontabs) > 0 && !a.nameLost {
+		jobs, why = append(jobs, s.Crontabs...), append(why, "crontab")
+	}
+	if len(s.AtJobs) > 0 && !a.uidLost {
+		jobs, why = append(jobs, s.AtJobs...), append(why, count(len(s.AtJobs), "at job", "at jobs"))
+	}
+	if len(jobs) > 0 {
+		d.step(Step{Op: OpTakeJobs, User: a.user, UID: a.own.UID, Jobs: jobs, Path: d.layout.Revoked(a.user, a.own.UID),
+			Why: strings.Join(why, " and ")})
 	}
 }
 
@@ -191,27 +225,24 @@ func (d *differ) takeKeys() {
 	}
 }
 
-// takeSudo takes rules away without giving any: the file is rewritten with what
-// it already says and should still say, or removed.
+// takeSudo takes rules away, and lines that are not ours, without giving any: the
+// file is rewritten with what it already says and should still say, or removed.
 func (d *differ) takeSudo() {
 	file, found := d.have.Files[d.layout.Sudoers]
 	if !found || !d.owned.Sudoers {
 		return
 	}
 	rules := d.sudoRules()
-	if len(rules) == 0 {
-		d.step(Step{Op: OpRemoveFile, Path: d.layout.Sudoers})
+	stay := Kept(rules, file.Content)
+	if len(stay) == 0 {
+		d.step(Step{Op: OpRemoveSudo, Path: d.layout.Sudoers})
 		return
 	}
-	stay := kept(rules, file.Content)
-	if len(stay) == len(rules) || string(SudoersFile(stay)) == string(file.Content) {
+	if string(SudoersFile(stay)) == string(file.Content) {
 		return // nothing to take: give, below, writes the whole file if it differs
 	}
-	if len(stay) == 0 {
-		d.step(Step{Op: OpRemoveFile, Path: d.layout.Sudoers})
-		return
-	}
 	d.step(Step{Op: OpTakeSudo, Path: d.layout.Sudoers, Rules: stay, Attr: sudoersAttr(), Why: sudoFor(stay) + " only"})
+	d.sudoWritten = len(stay) == len(rules)
 }
 
 func (d *differ) sudoRules() []Rule {
@@ -270,7 +301,8 @@ func (d *differ) give() {
 		}
 	}
 	rules := d.sudoRules()
-	if len(rules) > 0 && !d.have.has(d.layout.Sudoers, SudoersFile(rules), sudoersAttr()) {
+	written := d.sudoWritten || d.have.has(d.layout.Sudoers, SudoersFile(rules), sudoersAttr())
+	if len(rules) > 0 && !(written && d.owned.SudoProved) {
 		d.step(Step{Op: OpGiveSudo, Path: d.layout.Sudoers, Rules: rules, Attr: sudoersAttr(), Why: sudoFor(rules)})
 	}
 }
@@ -320,6 +352,14 @@ func (d *differ) changed(path string) string {
 		return "differs"
 	}
 	return ""
+}
+
+// count says a number of things for people.
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
 }
 
 // sudoFor says for people whom the rules are for.

@@ -31,6 +31,7 @@ func fresh() plan.State {
 		Files:     map[string]plan.File{},
 		Homes:     map[string]plan.Folder{},
 		Processes: map[authz.UID]int{},
+		Scheduled: map[authz.Username]plan.Scheduled{},
 	}
 }
 
@@ -75,7 +76,7 @@ func applyStep(t *testing.T, s *plan.State, step plan.Step) {
 		s.Files[step.Path] = plan.File{Content: content, GID: s.Groups[step.Attr.Group].GID, Mode: step.Attr.Mode}
 	}
 	switch step.Op {
-	case plan.OpRemoveFile, plan.OpRemoveSSHD, plan.OpRemoveFolder:
+	case plan.OpRemoveFile, plan.OpRemoveSudo, plan.OpRemoveSSHD, plan.OpRemoveFolder:
 		delete(s.Files, step.Path)
 	case plan.OpTakeSudo, plan.OpGiveSudo:
 		put(plan.SudoersFile(step.Rules))
@@ -91,6 +92,12 @@ func applyStep(t *testing.T, s *plan.State, step plan.Step) {
 		s.Accounts[user] = a
 	case plan.OpEndSessions:
 		delete(s.Processes, step.UID)
+	case plan.OpEndLinger:
+		left := s.Scheduled[step.User]
+		left.Linger = false
+		s.Scheduled[step.User] = left
+	case plan.OpTakeJobs:
+		s.Scheduled[step.User] = plan.Scheduled{Linger: s.Scheduled[step.User].Linger}
 	case plan.OpLock:
 		a := s.Accounts[user]
 		a.Password, a.Expires = "!", 1
@@ -135,6 +142,15 @@ func settled(t *testing.T) (plan.State, plan.Ledger) {
 	return s, l
 }
 
+// bothSudo is settled, with sudo for bob too.
+func bothSudo(t *testing.T) (plan.State, plan.Ledger) {
+	t.Helper()
+	s, l := settled(t)
+	want := plan.Desired{Grants: []authz.Grant{grant(t, "alice", 20001, true), grant(t, "bob", 20002, true)}, SSHD: true}
+	apply(t, &s, &l, plan.Diff(s, want, l, layout))
+	return s, l
+}
+
 func TestDiff(t *testing.T) {
 	both := func(t *testing.T) []authz.Grant {
 		return []authz.Grant{grant(t, "alice", 20001, true), grant(t, "bob", 20002, false)}
@@ -156,7 +172,7 @@ create account alice (uid 20001)
 create account bob (uid 20002)
 write file /var/lib/latchkey/authorized_keys/alice
 write file /var/lib/latchkey/authorized_keys/bob
-write file /etc/sudoers.d/90-latchkey: sudo for alice
+write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for alice
 `},
 		{"nothing-to-do", settled,
 			func(t *testing.T) plan.Desired { return plan.Desired{Grants: both(t), SSHD: true} }, "\n"},
@@ -169,26 +185,102 @@ write file /etc/sudoers.d/90-latchkey: sudo for alice
 			return s, l
 		}, func(t *testing.T) plan.Desired { return plan.Desired{Grants: both(t)[1:], SSHD: true} }, `
 remove file /var/lib/latchkey/authorized_keys/alice
-remove file /etc/sudoers.d/90-latchkey
+remove file /etc/sudoers.d/90-latchkey, prove it by sudo
 drop groups of alice (uid 20001): staffers
-end sessions of alice (uid 20001)
+end sessions of alice (uid 20001): 3 processes
 lock account alice (uid 20001)
 `},
 		{"sudo-moves-from-alice-to-bob", settled, func(t *testing.T) plan.Desired {
 			return plan.Desired{Grants: []authz.Grant{grant(t, "alice", 20001, false), grant(t, "bob", 20002, true)}, SSHD: true}
 		}, `
-remove file /etc/sudoers.d/90-latchkey
-write file /etc/sudoers.d/90-latchkey: sudo for bob
+remove file /etc/sudoers.d/90-latchkey, prove it by sudo
+write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for bob
+`},
+		{"sudo-of-one-of-two-goes", bothSudo, func(t *testing.T) plan.Desired {
+			return plan.Desired{Grants: []authz.Grant{grant(t, "alice", 20001, true), grant(t, "bob", 20002, false)}, SSHD: true}
+		}, `
+write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for alice only
+`},
+		{"one-of-two-with-sudo-leaves", bothSudo, func(t *testing.T) plan.Desired {
+			return plan.Desired{Grants: []authz.Grant{grant(t, "alice", 20001, true)}, SSHD: true}
+		}, `
+remove file /var/lib/latchkey/authorized_keys/bob
+write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for alice only
+lock account bob (uid 20002)
+`},
+		{"one-more-gets-sudo", settled, func(t *testing.T) plan.Desired {
+			return plan.Desired{Grants: []authz.Grant{grant(t, "alice", 20001, true), grant(t, "bob", 20002, true)}, SSHD: true}
+		}, `
+write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for alice, bob
+`},
+		{"line-of-another-in-our-file", func(t *testing.T) (plan.State, plan.Ledger) {
+			s, l := settled(t)
+			f := s.Files[layout.Sudoers]
+			f.Content = append([]byte("mallory ALL=(ALL:ALL) NOPASSWD: ALL\n"), f.Content...)
+			s.Files[layout.Sudoers] = f
+			return s, l
+		}, func(t *testing.T) plan.Desired { return plan.Desired{Grants: both(t), SSHD: true} }, `
+write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for alice only
+`},
+		{"sudo-not-proved-yet", func(t *testing.T) (plan.State, plan.Ledger) {
+			s, l := settled(t)
+			l.SudoProved = false
+			return s, l
+		}, func(t *testing.T) plan.Desired { return plan.Desired{Grants: both(t), SSHD: true} }, `
+write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for alice
+`},
+		{"sudo-is-gone-from-the-machine", func(t *testing.T) (plan.State, plan.Ledger) {
+			s, l := settled(t)
+			s.SudoEffective, s.SudoReason = false, plan.ErrSudoNotRead
+			return s, l
+		}, func(t *testing.T) plan.Desired { return plan.Desired{Grants: both(t), SSHD: true} }, `
+remove file /etc/sudoers.d/90-latchkey, prove it by sudo
+refused "alice": the sudo policy of this machine does not include our folder
+`},
+		{"revoke-with-jobs", func(t *testing.T) (plan.State, plan.Ledger) {
+			s, l := settled(t)
+			s.Processes[20001] = 1
+			s.Scheduled[mustName(t, "alice")] = plan.Scheduled{Crontabs: []string{"/var/spool/cron/crontabs/alice"},
+				AtJobs: []string{"/var/spool/cron/atjobs/a1", "/var/spool/cron/atjobs/a2"}, Linger: true}
+			s.Scheduled[mustName(t, "bob")] = plan.Scheduled{Crontabs: []string{"/var/spool/cron/crontabs/bob"}, Linger: true}
+			return s, l
+		}, func(t *testing.T) plan.Desired { return plan.Desired{Grants: both(t)[1:], SSHD: true} }, `
+remove file /var/lib/latchkey/authorized_keys/alice
+remove file /etc/sudoers.d/90-latchkey, prove it by sudo
+end sessions of alice (uid 20001): 1 process
+stop lingering of alice (uid 20001)
+take jobs of alice (uid 20001): crontab and 2 at jobs, keep them in /var/lib/latchkey/revoked/alice.20001
+lock account alice (uid 20001)
+`},
+		{"revoked-and-planted-a-job", func(t *testing.T) (plan.State, plan.Ledger) {
+			s, l := settled(t)
+			apply(t, &s, &l, plan.Diff(s, plan.Desired{Grants: both(t)[1:], SSHD: true}, l, layout))
+			s.Scheduled[mustName(t, "alice")] = plan.Scheduled{AtJobs: []string{"/var/spool/cron/atjobs/a1"}}
+			return s, l
+		}, func(t *testing.T) plan.Desired { return plan.Desired{Grants: both(t)[1:], SSHD: true} }, `
+take jobs of alice (uid 20001): 1 at job, keep them in /var/lib/latchkey/revoked/alice.20001
+`},
+		{"name-and-uid-of-a-removed-account-are-of-others", func(t *testing.T) (plan.State, plan.Ledger) {
+			s, l := settled(t)
+			s.Accounts["alice"] = plan.Account{Name: "alice", UID: 1001, GID: 1001}
+			s.Accounts["eve"] = plan.Account{Name: "eve", UID: 20001, GID: 20001}
+			s.Processes[20001] = 1
+			s.Scheduled[mustName(t, "alice")] = plan.Scheduled{Crontabs: []string{"/var/spool/cron/crontabs/alice"},
+				AtJobs: []string{"/var/spool/cron/atjobs/a1"}, Linger: true}
+			return s, l
+		}, func(t *testing.T) plan.Desired { return plan.Desired{Grants: both(t)[1:], SSHD: true} }, `
+remove file /var/lib/latchkey/authorized_keys/alice
+remove file /etc/sudoers.d/90-latchkey, prove it by sudo
 `},
 		{"swap-removal-before-addition", settled, func(t *testing.T) plan.Desired {
 			return plan.Desired{Grants: []authz.Grant{grant(t, "bob", 20002, false), grant(t, "carol", 20003, true)}, SSHD: true}
 		}, `
 remove file /var/lib/latchkey/authorized_keys/alice
-remove file /etc/sudoers.d/90-latchkey
+remove file /etc/sudoers.d/90-latchkey, prove it by sudo
 lock account alice (uid 20001)
 create account carol (uid 20003)
 write file /var/lib/latchkey/authorized_keys/carol
-write file /etc/sudoers.d/90-latchkey: sudo for carol
+write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for carol
 `},
 		{"damaged-by-hand", func(t *testing.T) (plan.State, plan.Ledger) {
 			s, l := settled(t)
@@ -200,11 +292,11 @@ write file /etc/sudoers.d/90-latchkey: sudo for carol
 			s.Accounts["bob"] = b
 			return s, l
 		}, func(t *testing.T) plan.Desired { return plan.Desired{Grants: both(t), SSHD: true} }, `
-remove file /etc/sudoers.d/90-latchkey
+remove file /etc/sudoers.d/90-latchkey, prove it by sudo
 write file /etc/ssh/sshd_config.d/10-latchkey.conf, reload sshd
 repair account bob (uid 20002): password is not *, shell is "/bin/evil\x0a"
 write file /var/lib/latchkey/authorized_keys/alice: differs
-write file /etc/sudoers.d/90-latchkey: sudo for alice
+write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for alice
 `},
 		{"stranger-in-the-key-folder", func(t *testing.T) (plan.State, plan.Ledger) {
 			s, l := settled(t)
@@ -220,13 +312,13 @@ remove file /var/lib/latchkey/authorized_keys/mallory
 		}, func(t *testing.T) plan.Desired { return plan.Desired{Grants: both(t)[:1], SSHD: true} }, `
 repair account alice (uid 20001): password is not *, account expires
 write file /var/lib/latchkey/authorized_keys/alice
-write file /etc/sudoers.d/90-latchkey: sudo for alice
+write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for alice
 `},
 		{"another-user-takes-the-name", settled, func(t *testing.T) plan.Desired {
 			return plan.Desired{Grants: []authz.Grant{grant(t, "alice", 20009, false), grant(t, "bob", 20002, false)}, SSHD: true}
 		}, `
 remove file /var/lib/latchkey/authorized_keys/alice
-remove file /etc/sudoers.d/90-latchkey
+remove file /etc/sudoers.d/90-latchkey, prove it by sudo
 lock account alice (uid 20001)
 remove account alice (uid 20001), keep its home as /home/alice.20001
 `},
@@ -248,13 +340,13 @@ create account alice (uid 20001)
 			g[0].NotAfter = end
 			return plan.Desired{Grants: g, SSHD: true}
 		}, `
-remove file /etc/sudoers.d/90-latchkey
+remove file /etc/sudoers.d/90-latchkey, prove it by sudo
 write file /var/lib/latchkey/authorized_keys/alice: differs
-write file /etc/sudoers.d/90-latchkey: sudo for alice
+write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for alice
 `},
 		{"no-sudo-on-the-machine", func(*testing.T) (plan.State, plan.Ledger) {
 			s := fresh()
-			s.SudoEffective = false
+			s.SudoEffective, s.SudoReason = false, plan.ErrSudoMissing
 			return s, plan.NewLedger()
 		}, func(t *testing.T) plan.Desired { return plan.Desired{Grants: both(t)[:1]} }, `
 create group latchkey
@@ -263,7 +355,7 @@ make folder /var/lib/latchkey
 make folder /var/lib/latchkey/authorized_keys
 create account alice (uid 20001)
 write file /var/lib/latchkey/authorized_keys/alice
-refused "alice": sudo is not installed here or does not read our folder
+refused "alice": sudo is not installed here
 `},
 	}
 	for _, tt := range tests {
@@ -385,7 +477,7 @@ func assertOrder(t *testing.T, p plan.Plan) {
 		switch s.Op {
 		case plan.OpCreateAccount, plan.OpRepair, plan.OpWriteKeys, plan.OpGiveSudo:
 			giving = true
-		case plan.OpRemoveFile, plan.OpTakeSudo, plan.OpLock, plan.OpEndSessions, plan.OpDropGroups, plan.OpRetire:
+		case plan.OpRemoveFile, plan.OpTakeSudo, plan.OpRemoveSudo, plan.OpEndLinger, plan.OpTakeJobs, plan.OpLock, plan.OpEndSessions, plan.OpDropGroups, plan.OpRetire:
 			if giving {
 				t.Errorf("access is taken away after some was given:\n%s", p)
 			}
@@ -399,8 +491,8 @@ func TestRevert(t *testing.T) {
 	want := `
 remove file /var/lib/latchkey/authorized_keys/alice
 remove file /var/lib/latchkey/authorized_keys/bob
-remove file /etc/sudoers.d/90-latchkey
-end sessions of bob (uid 20002)
+remove file /etc/sudoers.d/90-latchkey, prove it by sudo
+end sessions of bob (uid 20002): 1 process
 lock account alice (uid 20001)
 lock account bob (uid 20002)
 remove file /etc/ssh/sshd_config.d/10-latchkey.conf, reload sshd
@@ -412,6 +504,35 @@ remove folder /var/lib/latchkey/authorized_keys
 `
 	if diff := cmp.Diff(want, "\n"+plan.Revert(s, l, layout).String()); diff != "" {
 		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+}
+
+// TestReadSudoers: only lines that are ours to the byte are rules, so that nothing
+// else is ever put back.
+func TestReadSudoers(t *testing.T) {
+	rules := []plan.Rule{{User: mustName(t, "alice")}, {User: mustName(t, "bob"), NotAfter: authz.SudoersTime(end)}}
+	others := `# bob ALL=(ALL:ALL) NOPASSWD: ALL
+Defaults !authenticate
+ALL ALL=(ALL:ALL) NOPASSWD: ALL
+root ALL=(ALL:ALL) NOPASSWD: ALL
+%wheel ALL=(ALL:ALL) NOPASSWD: ALL
+carol  ALL=(ALL:ALL) NOPASSWD: ALL
+carol ALL=(ALL:ALL) NOPASSWD: ALL, !/bin/sh
+carol ALL=(ALL) NOPASSWD: ALL
+carol ALL=(ALL:ALL) NOTAFTER= NOPASSWD: ALL
+ carol ALL=(ALL:ALL) NOPASSWD: ALL
+
+@include /tmp/x
+`
+	got := plan.ReadSudoers(append(plan.SudoersFile(rules), others...))
+	if len(got) != 2 || got[0] != rules[0] || got[1] != rules[1] {
+		t.Errorf("the rules are %v", got)
+	}
+	if kept := plan.Kept(append(rules, plan.Rule{User: rules[1].User}), plan.SudoersFile(rules[1:])); len(kept) != 1 || kept[0] != rules[1] {
+		t.Errorf("kept are %v", kept)
+	}
+	if len(plan.ReadSudoers(nil)) != 0 {
+		t.Error("an empty file holds rules")
 	}
 }
 

@@ -12,6 +12,8 @@ type Layout struct {
 	StateDir string // world can pass through, nobody can list
 	AgentDir string // the agent's own: identity, bundle, ledger
 	KeysDir  string // a key file for each account, readable by the login hook
+	// RevokedDir keeps, for root alone, what was taken from revoked users.
+	RevokedDir string
 
 	Sudoers    string // our drop-in
 	SSHD       string // our drop-in
@@ -24,6 +26,12 @@ type Layout struct {
 	AccountsDir string // passwd, shadow, group, gshadow
 	HomeBase    string
 	Shell       string
+
+	// Where cron keeps a file for each user, by name, and at a file for each job,
+	// by owner: distributions differ.
+	CronSpools []string
+	AtSpools   []string
+	LingerDir  string // logind's: an empty file for each user that lingers
 }
 
 // Linux is the layout of a Linux machine.
@@ -32,6 +40,7 @@ func Linux() Layout {
 		StateDir:    "/var/lib/latchkey",
 		AgentDir:    "/var/lib/latchkey/agent",
 		KeysDir:     "/var/lib/latchkey/authorized_keys",
+		RevokedDir:  "/var/lib/latchkey/revoked",
 		Sudoers:     "/etc/sudoers.d/90-latchkey",
 		SSHD:        "/etc/ssh/sshd_config.d/10-latchkey.conf",
 		SSHDConfig:  "/etc/ssh/sshd_config",
@@ -41,6 +50,9 @@ func Linux() Layout {
 		AccountsDir: "/etc",
 		HomeBase:    "/home",
 		Shell:       "/bin/bash",
+		CronSpools:  []string{"/var/spool/cron/crontabs", "/var/spool/cron/tabs", "/var/spool/cron"},
+		AtSpools:    []string{"/var/spool/cron/atjobs", "/var/spool/atjobs", "/var/spool/at"},
+		LingerDir:   "/var/lib/systemd/linger",
 	}
 }
 
@@ -73,6 +85,14 @@ func (l Layout) Home(u authz.Username) string { return l.HomeBase + "/" + u.Stri
 func (l Layout) OldHome(u authz.Username, uid authz.UID) string {
 	return l.Home(u) + "." + uid.String()
 }
+
+// Revoked is where the jobs of a revoked user are kept.
+func (l Layout) Revoked(u authz.Username, uid authz.UID) string {
+	return l.RevokedDir + "/" + u.String() + "." + uid.String()
+}
+
+// Linger is the file that makes an account linger.
+func (l Layout) Linger(u authz.Username) string { return l.LingerDir + "/" + u.String() }
 
 func (l Layout) keyFileAttr() Attr { return Attr{"root", l.HookUser, 0o640} }
 

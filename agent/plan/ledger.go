@@ -11,7 +11,11 @@ type Ledger struct {
 	HookUser bool                     `json:"hook_user"` // made by us
 	Folders  bool                     `json:"folders"`
 	Sudoers  bool                     `json:"sudoers"`
-	SSHD     bool                     `json:"sshd"` // the drop-in is wanted
+	// SudoProved says that sudo was asked about the file and gave what it says. It
+	// is false from before the file changes until then, and in a ledger written
+	// before it was known.
+	SudoProved bool `json:"sudo_proved,omitempty"`
+	SSHD       bool `json:"sshd"` // the drop-in is wanted
 	// SSHDLoaded says that sshd is known to use the drop-in. It is false from
 	// before the file changes until sshd was reloaded and asked.
 	SSHDLoaded bool `json:"sshd_loaded"`
@@ -53,7 +57,7 @@ func (l *Ledger) Intend(steps []Step, users map[authz.Username]authz.UserID) {
 		case OpMakeFolder:
 			l.Folders = true
 		case OpGiveSudo:
-			l.Sudoers = true
+			l.Sudoers, l.SudoProved = true, false
 		case OpWriteSSHD:
 			l.SSHD, l.SSHDLoaded = true, false
 		}
@@ -78,6 +82,8 @@ func (l *Ledger) Done(s Step) {
 		delete(l.Groups, s.Group)
 	case OpDeleteHookUser:
 		l.HookUser = false
+	case OpGiveSudo:
+		l.SudoProved = true
 	case OpWriteSSHD:
 		l.SSHDLoaded = true
 	case OpRemoveSSHD:

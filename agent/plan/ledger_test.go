@@ -73,7 +73,7 @@ func TestLedger_claims(t *testing.T) {
 		"make-folder": {plan.NewLedger(), with(func(l *plan.Ledger) { l.Folders = true }),
 			with(func(l *plan.Ledger) { l.Folders = true }), plan.Step{Op: plan.OpMakeFolder, Path: "/x"}},
 		"give-sudo": {plan.NewLedger(), with(func(l *plan.Ledger) { l.Sudoers = true }),
-			with(func(l *plan.Ledger) { l.Sudoers = true }), plan.Step{Op: plan.OpGiveSudo}},
+			with(func(l *plan.Ledger) { l.Sudoers, l.SudoProved = true, true }), plan.Step{Op: plan.OpGiveSudo}},
 		"write-sshd": {with(func(l *plan.Ledger) { l.SSHD, l.SSHDLoaded = true, true }), with(func(l *plan.Ledger) { l.SSHD = true }),
 			with(func(l *plan.Ledger) { l.SSHD, l.SSHDLoaded = true, true }), plan.Step{Op: plan.OpWriteSSHD}},
 		"remove-sshd": {with(func(l *plan.Ledger) { l.SSHD, l.SSHDLoaded = true, true }), with(func(l *plan.Ledger) { l.SSHD, l.SSHDLoaded = true, true }),

@@ -22,13 +22,22 @@ const (
 	OpNone Op = iota
 	// OpRemoveFile removes one file of ours.
 	OpRemoveFile
-	// OpTakeSudo rewrites our sudoers file with fewer rules.
+	// OpTakeSudo rewrites our sudoers file with fewer rules, and sudo must agree.
 	OpTakeSudo
+	// OpRemoveSudo removes our sudoers file, and sudo must agree.
+	OpRemoveSudo
 	// OpDropGroups takes an account out of every group but its own and the marker.
 	OpDropGroups
 	// OpEndSessions ends the sessions and processes of an account.
 	OpEndSessions
-	// OpLock makes an account unusable: no password, expired.
+	// OpEndLinger keeps logind from starting a user manager for an account, with
+	// the timers in it.
+	OpEndLinger
+	// OpTakeJobs takes the crontab and the at jobs of an account away and keeps a
+	// copy for root.
+	OpTakeJobs
+	// OpLock makes an account unusable: no password, expired. What was started
+	// meanwhile is ended too.
 	OpLock
 	// OpRetire removes the account of an earlier user of a name; its home is kept
 	// under another name.
@@ -45,7 +54,7 @@ const (
 	OpRepair
 	// OpWriteKeys writes the key file of an account.
 	OpWriteKeys
-	// OpGiveSudo writes our sudoers file in full.
+	// OpGiveSudo writes our sudoers file in full, and sudo must agree.
 	OpGiveSudo
 	// OpWriteSSHD writes our sshd drop-in, checked, reloaded and proved.
 	OpWriteSSHD
@@ -72,7 +81,9 @@ type Step struct {
 	Rules []Rule // of the sudoers file
 	Keys  []byte // the key file
 	Home  string // OpRetire: where the home goes; OpDeleteAccount: where it stays
-	Attr  Attr
+	// Jobs are the crontabs and at jobs to take away, Path the folder to keep them in.
+	Jobs []string
+	Attr Attr
 }
 
 // Attr is the owner, by name, and the mode of a file or folder.
@@ -116,12 +127,18 @@ func (s Step) String() string {
 	switch s.Op {
 	case OpRemoveFile:
 		return "remove file " + s.Path + because(s.Why)
-	case OpTakeSudo:
-		return "write file " + s.Path + because(s.Why)
+	case OpTakeSudo, OpGiveSudo:
+		return "write file " + s.Path + ", prove it by sudo" + because(s.Why)
+	case OpRemoveSudo:
+		return "remove file " + s.Path + ", prove it by sudo"
 	case OpDropGroups:
 		return "drop groups of " + account + because(s.Why)
 	case OpEndSessions:
-		return "end sessions of " + account
+		return "end sessions of " + account + because(s.Why)
+	case OpEndLinger:
+		return "stop lingering of " + account
+	case OpTakeJobs:
+		return "take jobs of " + account + because(s.Why) + ", keep them in " + s.Path
 	case OpLock:
 		return "lock account " + account
 	case OpRetire:
@@ -137,8 +154,6 @@ func (s Step) String() string {
 	case OpRepair:
 		return "repair account " + account + because(s.Why)
 	case OpWriteKeys:
-		return "write file " + s.Path + because(s.Why)
-	case OpGiveSudo:
 		return "write file " + s.Path + because(s.Why)
 	case OpWriteSSHD:
 		return "write file " + s.Path + because(s.Why) + ", reload sshd"
@@ -221,5 +236,9 @@ var (
 	ErrHomeForeign    = name.Refuse("home_foreign", "the home folder exists and is not the user's")
 	ErrHostname       = name.Refuse("name_is_hostname", "the name is this machine's host name")
 	ErrSudoersForeign = name.Refuse("sudoers_foreign", "our sudoers file exists and was not written by us")
-	ErrNoSudo         = name.Refuse("sudo_not_effective", "sudo is not installed here or does not read our folder")
+	ErrNoSudo         = name.Refuse("sudo_not_effective", "sudo was not found to read our folder")
+	ErrSudoMissing    = name.Refuse("sudo_missing", "sudo is not installed here")
+	ErrSudoOther      = name.Refuse("sudo_other", "the sudo of this machine is neither sudo nor sudo-rs")
+	ErrSudoNotRead    = name.Refuse("sudo_not_included", "the sudo policy of this machine does not include our folder")
+	ErrSudoUnproved   = name.Refuse("sudo_unproved", "sudo does not give what our file says")
 )

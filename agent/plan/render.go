@@ -5,6 +5,7 @@ import (
 
 	"latchkey/agent/hook"
 	"latchkey/authz"
+	"latchkey/authz/name"
 )
 
 const header = "# Written by latchkey-agent. Changes made here are undone.\n"
@@ -76,16 +77,38 @@ func rulesOf(grants []admitted) []Rule {
 	return rules
 }
 
-// kept returns the rules whose exact line the old file holds already: what may
-// stay while others are taken away.
-func kept(rules []Rule, old []byte) []Rule {
-	lines := map[string]bool{}
-	for _, line := range strings.Split(string(old), "\n") {
-		lines[line] = true
+// ReadSudoers returns the rules of a file that SudoersFile printed. A line that is
+// not exactly one that we write is no rule.
+func ReadSudoers(content []byte) []Rule {
+	var rules []Rule
+	for line := range strings.Lines(string(content)) {
+		line = strings.TrimSuffix(line, "\n")
+		login, rest, _ := strings.Cut(line, " ")
+		user, err := name.ParseUsername(login)
+		if err != nil {
+			continue
+		}
+		r := Rule{User: user}
+		if _, end, found := strings.Cut(rest, " NOTAFTER="); found {
+			r.NotAfter, _, _ = strings.Cut(end, " ")
+		}
+		if r.Line() == line {
+			rules = append(rules, r)
+		}
+	}
+	return rules
+}
+
+// Kept returns the rules whose exact line the old file holds already: what may
+// stay while others are taken away, or while new ones do not work.
+func Kept(rules []Rule, old []byte) []Rule {
+	known := map[Rule]bool{}
+	for _, r := range ReadSudoers(old) {
+		known[r] = true
 	}
 	var left []Rule
 	for _, r := range rules {
-		if lines[r.Line()] {
+		if known[r] {
 			left = append(left, r)
 		}
 	}

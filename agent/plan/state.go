@@ -9,12 +9,24 @@ type State struct {
 	Groups   map[string]Group   // by name
 	Files    map[string]File    // by path: files and folders of ours that exist
 	Homes    map[string]Folder  // by path: homes of wanted and of our own accounts
-	// SudoEffective says that sudo is here and reads our folder.
+	// SudoEffective says that sudo is here and reads our folder; where it does not,
+	// SudoReason says why.
 	SudoEffective bool
+	SudoReason    error
 	// Hook says why sshd would refuse to run the login hook; nil when it would not.
 	Hook error
 	// Processes counts the live processes of each uid of ours.
 	Processes map[authz.UID]int
+	// Scheduled is what would start again by itself, of accounts of ours that have
+	// any such thing.
+	Scheduled map[authz.Username]Scheduled
+}
+
+// Scheduled is what the system would start for an account without a login.
+type Scheduled struct {
+	Crontabs []string // paths
+	AtJobs   []string // paths
+	Linger   bool     // logind starts a user manager at boot
 }
 
 // Account is a line of passwd and shadow.
