@@ -86,7 +86,7 @@ func accessOf(step string) string {
 			return grantAccess
 		}
 	}
-	for _, closes := range []string{"drop groups of ", "end sessions of ", "lock account ", "remove account "} {
+	for _, closes := range []string{"drop groups of ", "end sessions of ", "stop lingering of ", "take jobs of ", "lock account ", "remove account "} {
 		if strings.HasPrefix(step, closes) {
 			return revokeAccess
 		}

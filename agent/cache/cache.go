@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"latchkey/agent/plan"
@@ -18,6 +19,7 @@ import (
 // Dir is the agent's folder. Hold Lock while using it to change the machine.
 type Dir struct {
 	path  string
+	kept  string // what was taken from revoked users; not of this folder
 	files safefile.Writer
 }
 
@@ -40,7 +42,9 @@ const (
 )
 
 // Open returns the agent's folder of the layout. The folder need not exist yet.
-func Open(l plan.Layout, files safefile.Writer) *Dir { return &Dir{path: l.AgentDir, files: files} }
+func Open(l plan.Layout, files safefile.Writer) *Dir {
+	return &Dir{path: l.AgentDir, kept: l.RevokedDir, files: files}
+}
 
 // Make makes the folder and the one above it.
 func (d *Dir) Make() error {
@@ -133,7 +137,8 @@ func (d *Dir) Status() (Status, error) {
 // SaveStatus stores what the last pass came to.
 func (d *Dir) SaveStatus(s Status) error { return d.store(statusFile, s) }
 
-// Forget removes everything of the folder, the identity last, and the folders.
+// Forget removes everything of the folder, the identity last, and the folders. The
+// one above stays while it holds what was taken from revoked users.
 func (d *Dir) Forget() error {
 	for _, name := range []string{bundleFile, seenFile, statusFile, ledgerFile, identityFile, passLock, runLock} {
 		if err := d.files.Remove(filepath.Join(d.path, name)); err != nil {
@@ -146,7 +151,11 @@ func (d *Dir) Forget() error {
 	if err := d.files.RemoveDir(d.path); err != nil {
 		return err
 	}
-	return d.files.RemoveDir(filepath.Dir(d.path))
+	err := d.files.RemoveDir(filepath.Dir(d.path))
+	if _, none := os.Lstat(d.kept); none == nil && errors.Is(err, safefile.ErrNotEmpty) {
+		return nil
+	}
+	return err
 }
 
 func (d *Dir) load(name string, limit int64, into any) error {

@@ -51,7 +51,7 @@ func must(t *testing.T, err error) {
 
 func open(path string) *cache.Dir {
 	l := plan.Linux()
-	l.AgentDir = path
+	l.AgentDir, l.RevokedDir = path, filepath.Join(filepath.Dir(path), "revoked")
 	return cache.Open(l, safefile.Writer{})
 }
 
@@ -414,6 +414,18 @@ func TestForget(t *testing.T) {
 	}
 	if _, err := os.Lstat(filepath.Join(path, "notes-of-the-administrator")); err != nil {
 		t.Errorf("the foreign file: %v", err)
+	}
+
+	dir, path = newDir(t)
+	fill(t, dir)
+	kept := filepath.Join(filepath.Dir(path), "revoked")
+	must(t, os.Mkdir(kept, 0o700))
+	must(t, dir.Forget())
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder is still there: %v", err)
+	}
+	if _, err := os.Lstat(kept); err != nil {
+		t.Errorf("what was taken from revoked users: %v", err)
 	}
 }
 

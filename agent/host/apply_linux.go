@@ -27,6 +27,10 @@ func (h *Host) apply(ctx context.Context, s plan.Step) error {
 		return h.dropGroups(ctx, s)
 	case plan.OpEndSessions:
 		return h.endSessions(ctx, s)
+	case plan.OpEndLinger:
+		return h.endLinger(ctx, s)
+	case plan.OpTakeJobs:
+		return h.takeJobs(s)
 	case plan.OpLock:
 		return h.lock(ctx, s)
 	case plan.OpRetire:
@@ -206,6 +210,8 @@ func proveGroup(name string, want bool) error {
 	return nil
 }
 
+// lock closes the account and then ends what was started since its sessions were
+// ended: from now on nothing new can be.
 func (h *Host) lock(ctx context.Context, s plan.Step) error {
 	if err := h.usermod(ctx, s, "-L", "-e", "1"); err != nil {
 		return err
@@ -213,7 +219,8 @@ func (h *Host) lock(ctx context.Context, s plan.Step) error {
 	if a, _, err := account(s.User.String()); err != nil || !a.Locked() {
 		return errors.Join(err, fmt.Errorf("account %s is still open after usermod", s.User))
 	}
-	return nil
+	h.point("lock.closed")
+	return endProcesses(ctx, s)
 }
 
 func (h *Host) createHookUser(ctx context.Context, name string) error {

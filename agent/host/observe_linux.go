@@ -49,6 +49,7 @@ func (h *Host) Observe(ctx context.Context, grants []authz.Grant, owned plan.Led
 	s.Homes = h.observeHomes(grants, owned)
 	s.SudoReason = h.lookSudo(ctx)
 	s.SudoEffective = s.SudoReason == nil
+	s.Scheduled = h.observeScheduled(owned)
 	s.Hook = h.checkHook()
 	if s.Processes, err = processesOf(leaving(grants, owned)); err != nil {
 		return plan.State{}, err

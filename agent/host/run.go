@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -38,6 +39,10 @@ func (e *exitError) Error() string {
 // folders only, with arguments as given, an empty environment, no input and a
 // deadline. Its output is bounded.
 func runTool(ctx context.Context, tool string, args ...string) (string, error) {
+	return runToolWith(ctx, nil, tool, args...)
+}
+
+func runToolWith(ctx context.Context, attr *syscall.SysProcAttr, tool string, args ...string) (string, error) {
 	path, err := toolPath(tool)
 	if err != nil {
 		return "", err
@@ -46,6 +51,7 @@ func runTool(ctx context.Context, tool string, args ...string) (string, error) {
 	defer cancel()
 	stdout, stderr := &bounded{most: 1 << 20}, &bounded{most: 4 << 10}
 	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.SysProcAttr = attr
 	cmd.Env = []string{"PATH=" + strings.Join(toolFolders, ":"), "LC_ALL=C"}
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = stdout, stderr

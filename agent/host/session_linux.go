@@ -22,6 +22,7 @@ const (
 	endGrace    = 500 * time.Millisecond
 	endDeadline = 15 * time.Second
 	endPoll     = 10 * time.Millisecond
+	sweepTime   = time.Second
 )
 
 // endSessions ends the sessions and processes of one uid and of no other.
@@ -45,22 +46,31 @@ func (h *Host) endLogins(ctx context.Context, s plan.Step) error {
 	return err
 }
 
+// endProcesses ends when none is left, which looking through /proc alone does not
+// prove: one that makes a new one of itself and ends, over and over, may be missed
+// by every look. So none counts as left only after a sweep, which misses none.
 func endProcesses(ctx context.Context, s plan.Step) error {
+	uid := uint32(s.UID)
+	if uid == 0 {
+		return errors.New("root's processes are not ended")
+	}
 	deadline := time.Now().Add(endDeadline)
 	killAt := time.Now().Add(endGrace)
 	signal := syscall.SIGTERM
+	swept := errors.New("no sweep yet") // nil after one
 	for {
-		left, err := signalAll(uint32(s.UID), signal)
+		left, err := signalAll(uid, signal)
 		switch {
 		case err != nil:
 			return err
-		case left == 0:
+		case left == 0 && swept == nil:
 			return nil
 		case time.Now().After(deadline):
-			return fmt.Errorf("%d processes of uid %s remain", left, s.UID)
+			return errors.Join(fmt.Errorf("%d processes of uid %s are known to remain", left, s.UID), swept)
 		}
-		if signal = 0; time.Now().After(killAt) {
+		if signal = 0; left == 0 || time.Now().After(killAt) {
 			signal = syscall.SIGKILL
+			swept = sweep(ctx, uid)
 		}
 		select {
 		case <-ctx.Done():
@@ -68,6 +78,21 @@ func endProcesses(ctx context.Context, s plan.Step) error {
 		case <-time.After(endPoll):
 		}
 	}
+}
+
+// sweep kills all processes of the uid at once, by kill(2) with -1 and the user's own
+// rights: the kernel lets no fork through meanwhile, and no other user's process is
+// concerned. What becomes of the sweeping process is not told: a user who is quick
+// can stop or kill it, and then it is sent again.
+func sweep(ctx context.Context, uid uint32) error {
+	ctx, cancel := context.WithTimeout(ctx, sweepTime)
+	defer cancel()
+	as := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	_, err := runToolWith(ctx, as, "sh", "-c", "kill -KILL -1")
+	if exitCode(err) == 1 { // there was none
+		return nil
+	}
+	return err
 }
 
 // signalAll sends a signal, 0 for none, to every process of the uid and says how

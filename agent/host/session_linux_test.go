@@ -25,6 +25,7 @@ func testSessions(t *testing.T, s *space) {
 		"ignores-signals":  "trap '' TERM HUP INT QUIT; echo; sleep 60 & wait",
 		"forks-again":      "trap '(while :; do sleep 0.01; done) & (while :; do sleep 0.01; done) & wait' TERM; echo; while :; do sleep 0.01; done",
 		"stopped":          "echo; kill -STOP $$; exec sleep 60",
+		"nohup":            "setsid nohup sh -c 'trap \"\" HUP TERM; sleep 60' >/dev/null 2>&1 & echo; exec true",
 		"detached":         "(setsid sleep 60 >/dev/null 2>&1 &) ; echo; exec sleep 60",
 		"ends-when-told":   "trap 'exit 0' TERM; echo; while :; do sleep 0.01; done",
 		"many":             "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 60 & done; echo; wait",
@@ -77,6 +78,31 @@ func testSessions(t *testing.T, s *space) {
 				t.Error("the process is alive")
 			}
 		})
+	}
+}
+
+// testFleeing: a process that is never there when it is looked for, because it
+// makes another of itself and ends, is ended all the same.
+func testFleeing(t *testing.T, s *space) {
+	const alice = 20001
+	must(t, os.Mkdir("/run/trail", 0o777))
+	must(t, os.Chmod("/run/trail", 0o777))
+	s.start(alice, "trap '' TERM; flee() { : >/run/trail/seen; flee & }; flee >/dev/null 2>&1; echo; exec true")
+	wait := func() (seen bool) { // for a sign of life
+		must(t, os.RemoveAll("/run/trail/seen"))
+		for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); {
+			if _, err := os.Stat("/run/trail/seen"); err == nil {
+				return true
+			}
+		}
+		return false
+	}
+	if !wait() {
+		t.Fatal("it does not run")
+	}
+	must(t, s.Apply(t.Context(), plan.Step{Op: plan.OpEndSessions, User: named(t, "alice", alice, false).Username, UID: alice}))
+	if wait() {
+		t.Error("it is alive")
 	}
 }
 

@@ -50,6 +50,24 @@ func openFolder(path string) (folder, error) {
 	return folder{os.NewFile(uintptr(fd), path), path}, nil
 }
 
+// opener holds a folder, by one rule or another for whose it may be.
+type opener func(path string) (folder, error)
+
+// openSpool holds a folder that may be of others, in one that is safe. No link in
+// its place is followed.
+func openSpool(path string) (folder, error) {
+	above, err := openFolder(filepath.Dir(path))
+	if err != nil {
+		return folder{}, err
+	}
+	defer above.close()
+	fd, err := openat(above.fd(), filepath.Base(path), unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return folder{}, &fs.PathError{Op: "open", Path: path, Err: refusal(err)}
+	}
+	return folder{os.NewFile(uintptr(fd), path), path}, nil
+}
+
 const othersWrite = 0o022
 
 // walk is a place in the tree, all of whose ancestors are safe.

@@ -9,7 +9,15 @@ import (
 )
 
 func read(path string, limit int64) ([]byte, Attr, error) {
-	f, err := openFolder(filepath.Dir(path))
+	return readIn(openFolder, path, limit)
+}
+
+func readSpooled(path string, limit int64) ([]byte, Attr, error) {
+	return readIn(openSpool, path, limit)
+}
+
+func readIn(open opener, path string, limit int64) ([]byte, Attr, error) {
+	f, err := open(filepath.Dir(path))
 	if err != nil {
 		return nil, Attr{}, err
 	}

@@ -9,11 +9,15 @@ import (
 )
 
 func (w Writer) remove(path string) error {
-	return w.take(path, 0, "remove", regular)
+	return w.take(path, openFolder, 0, "remove", regular)
+}
+
+func (w Writer) removeSpooled(path string) error {
+	return w.take(path, openSpool, 0, "remove", regular)
 }
 
 func (w Writer) removeDir(path string) error {
-	return w.take(path, unix.AT_REMOVEDIR, "rmdir", func(st unix.Stat_t) error {
+	return w.take(path, openFolder, unix.AT_REMOVEDIR, "rmdir", func(st unix.Stat_t) error {
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 			return ErrNotFolder
 		}
@@ -24,8 +28,8 @@ func (w Writer) removeDir(path string) error {
 // take unlinks one name if it stands for what fits says, and syncs the folder.
 // The folder is synced also when the name is gone already: the run that removed
 // it may have been ended before its own sync, and "removed" must stay true.
-func (w Writer) take(path string, flags int, step string, fits func(unix.Stat_t) error) error {
-	f, err := openFolder(filepath.Dir(path))
+func (w Writer) take(path string, open opener, flags int, step string, fits func(unix.Stat_t) error) error {
+	f, err := open(filepath.Dir(path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

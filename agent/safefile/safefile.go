@@ -152,6 +152,25 @@ func Read(path string, limit int64) ([]byte, Attr, error) {
 	return content, attr, err
 }
 
+// ReadSpooled is Read for a file in a spool: a folder that others than root may
+// change, as those of cron and at, and that lies in one that only root may. What
+// is read was written by others.
+func ReadSpooled(path string, limit int64) ([]byte, Attr, error) {
+	var content []byte
+	var attr Attr
+	err := on("read", path, func(path string) (err error) {
+		content, attr, err = readSpooled(path, limit)
+		return err
+	})
+	return content, attr, err
+}
+
+// RemoveSpooled is Remove for a file in a spool; see ReadSpooled. Whatever others
+// do there meanwhile, nothing outside that folder is touched.
+func (w Writer) RemoveSpooled(path string) error {
+	return on("remove", path, w.removeSpooled)
+}
+
 // on does one thing to one path, and says so in the error.
 func on(op, path string, do func(string) error) error {
 	if err := checkPath(path); err != nil {

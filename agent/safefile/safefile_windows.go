@@ -9,9 +9,12 @@ func (w Writer) replace(string, []byte, Attr, func(string) error) (bool, error) 
 }
 
 func (w Writer) remove(string) error         { return errors.ErrUnsupported }
+func (w Writer) removeSpooled(string) error  { return errors.ErrUnsupported }
 func (w Writer) removeDir(string) error      { return errors.ErrUnsupported }
 func (w Writer) mkdir(string, Attr) error    { return errors.ErrUnsupported }
 func (w Writer) rename(string, string) error { return errors.ErrUnsupported }
 func (w Writer) clean(string) error          { return errors.ErrUnsupported }
 
 func read(string, int64) ([]byte, Attr, error) { return nil, Attr{}, errors.ErrUnsupported }
+
+func readSpooled(string, int64) ([]byte, Attr, error) { return nil, Attr{}, errors.ErrUnsupported }
