@@ -69,6 +69,7 @@ type Agent struct {
 	reported, settled string
 
 	contest contest
+	froze   bool      // the last pass found the machine frozen
 	looked  time.Time // when the last pass ended
 }
 

@@ -65,6 +65,7 @@ func newDir(t *testing.T) (*cache.Dir, string) {
 func dirAt(path string) *cache.Dir {
 	l := layout
 	l.AgentDir = path
+	l.Freeze = filepath.Join(filepath.Dir(filepath.Dir(path)), "etc", "freeze")
 	return cache.Open(l, safefile.Writer{})
 }
 

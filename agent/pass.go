@@ -55,11 +55,16 @@ func (a *Agent) LockedPass(ctx context.Context) (report wire.Report, err error) 
 	if err != nil {
 		return report, err
 	}
+	report = wire.Report{Epoch: a.bundle.Epoch, Serial: a.bundle.Serial, Facts: a.Facts,
+		Steps: []wire.Result{}, Refused: []wire.Result{}}
+	why := a.Frozen()
+	a.noteFreeze(why)
+	if why != nil {
+		return a.frozenPass(ctx, report, owned, why)
+	}
 	if err := a.Machine.Clean(); err != nil {
 		a.Log.Warn("left-over files stay", "reason", err) // they are read by nobody
 	}
-	report = wire.Report{Epoch: a.bundle.Epoch, Serial: a.bundle.Serial, Facts: a.Facts,
-		Steps: []wire.Result{}, Refused: []wire.Result{}}
 	for round := range maxRounds {
 		p, have, err := a.look(ctx, owned)
 		if err != nil {

@@ -11,8 +11,11 @@ import (
 
 // EnableSSHD makes what sshd needs from us and puts our drop-in in: checked,
 // reloaded, proved, and taken back when sshd does not use it. The ledger then
-// says that it belongs here, so a later pass repairs it.
+// says that it belongs here, so a later pass repairs it. A frozen machine refuses it.
 func (a *Agent) EnableSSHD(ctx context.Context) ([]wire.Result, error) {
+	if err := a.Frozen(); err != nil {
+		return nil, err
+	}
 	return a.changeSSHD(ctx, func(have plan.State, owned plan.Ledger) plan.Plan {
 		return plan.PrepareSSHD(have, owned, a.Layout)
 	})

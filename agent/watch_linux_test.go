@@ -98,7 +98,7 @@ func TestWatch(t *testing.T) {
 	root := t.TempDir()
 	l := plan.Layout{
 		StateDir: root + "/state", KeysDir: root + "/state/keys", Sudoers: root + "/etc/sudoers.d/90-latchkey",
-		SSHD: root + "/etc/ssh/sshd_config.d/10-latchkey.conf", SSHDConfig: root + "/etc/ssh/sshd_config", AccountsDir: root + "/etc",
+		SSHD: root + "/etc/ssh/sshd_config.d/10-latchkey.conf", SSHDConfig: root + "/etc/ssh/sshd_config", AccountsDir: root + "/etc", Freeze: root + "/etc/latchkey/freeze",
 	}
 	for _, folder := range l.WatchedFolders() {
 		must(t, os.MkdirAll(folder, 0o755))
@@ -138,6 +138,10 @@ func TestWatch(t *testing.T) {
 		{"keys-folder-removed", func() error { return os.RemoveAll(root + "/state/keys") }, true},
 		{"keys-folder-made-again", func() error { return os.Mkdir(root+"/state/keys", 0o755) }, true},
 		{"file-in-the-folder-made-again", write("state/keys/alice", "x"), true},
+		{"frozen", write("etc/latchkey/freeze", "x"), true},
+		{"freeze-lifted", func() error { return os.Remove(root + "/etc/latchkey/freeze") }, true},
+		{"freeze-folder-removed", func() error { return os.Remove(root + "/etc/latchkey") }, true},
+		{"freeze-folder-made-again", func() error { return os.Mkdir(root+"/etc/latchkey", 0o755) }, true},
 		{"read-alone", func() error { _, err := os.ReadFile(root + "/etc/passwd"); return err }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

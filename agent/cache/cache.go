@@ -18,9 +18,10 @@ import (
 
 // Dir is the agent's folder. Hold Lock while using it to change the machine.
 type Dir struct {
-	path  string
-	kept  string // what was taken from revoked users; not of this folder
-	files safefile.Writer
+	path   string
+	kept   string // what was taken from revoked users; not of this folder
+	freeze string // the freeze file, which is an administrator's
+	files  safefile.Writer
 }
 
 // Limits of what is read back, in bytes.
@@ -43,7 +44,7 @@ const (
 
 // Open returns the agent's folder of the layout. The folder need not exist yet.
 func Open(l plan.Layout, files safefile.Writer) *Dir {
-	return &Dir{path: l.AgentDir, kept: l.RevokedDir, files: files}
+	return &Dir{path: l.AgentDir, kept: l.RevokedDir, freeze: l.Freeze, files: files}
 }
 
 // Make makes the folder and the one above it.

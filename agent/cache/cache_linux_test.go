@@ -52,6 +52,7 @@ func must(t *testing.T, err error) {
 func open(path string) *cache.Dir {
 	l := plan.Linux()
 	l.AgentDir, l.RevokedDir = path, filepath.Join(filepath.Dir(path), "revoked")
+	l.Freeze = freezeFile(path)
 	return cache.Open(l, safefile.Writer{})
 }
 

@@ -19,6 +19,7 @@ type Layout struct {
 	SSHD       string // our drop-in
 	SSHDConfig string
 	Hook       string // the program sshd runs
+	Freeze     string // a file: while it is there nothing is changed
 
 	MarkerGroup string // every account of ours is in it, and sshd's Match names it
 	HookUser    string // a user and a group
@@ -45,6 +46,7 @@ func Linux() Layout {
 		SSHD:        "/etc/ssh/sshd_config.d/10-latchkey.conf",
 		SSHDConfig:  "/etc/ssh/sshd_config",
 		Hook:        "/usr/bin/latchkey-keys",
+		Freeze:      "/etc/latchkey/freeze",
 		MarkerGroup: "latchkey",
 		HookUser:    "latchkey-keys",
 		AccountsDir: "/etc",
@@ -57,9 +59,9 @@ func Linux() Layout {
 }
 
 // WatchedFolders are those in which a change may be drift: of our own files, of the
-// account files, of what sudo and sshd read.
+// account files, of what sudo and sshd read; and that of the freeze file.
 func (l Layout) WatchedFolders() []string {
-	return []string{l.StateDir, l.KeysDir, path.Dir(l.Sudoers), path.Dir(l.SSHD), path.Dir(l.SSHDConfig), l.AccountsDir}
+	return []string{l.StateDir, l.KeysDir, path.Dir(l.Sudoers), path.Dir(l.SSHD), path.Dir(l.SSHDConfig), path.Dir(l.Freeze), l.AccountsDir}
 }
 
 // Managed reports whether a file that changed in one of them is worth a look. In the
@@ -69,7 +71,8 @@ func (l Layout) Managed(file string) bool {
 		return true
 	}
 	switch path.Base(file) {
-	case "passwd", "shadow", "group", "gshadow", "sudoers", path.Base(path.Dir(l.Sudoers)), path.Base(path.Dir(l.SSHDConfig)):
+	case "passwd", "shadow", "group", "gshadow", "sudoers", path.Base(path.Dir(l.Sudoers)), path.Base(path.Dir(l.SSHDConfig)),
+		path.Base(path.Dir(l.Freeze)):
 		return true
 	}
 	return false

@@ -46,10 +46,14 @@ func TestScripts(t *testing.T) {
 		return
 	}
 	must(t, syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
-	for _, folder := range []string{"/etc", "/home"} {
-		must(t, syscall.Mount(folder, folder, "", syscall.MS_BIND, ""))
-		must(t, syscall.Mount("", folder, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
-	}
+	must(t, syscall.Mount("/home", "/home", "", syscall.MS_BIND, ""))
+	must(t, syscall.Mount("", "/home", "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
+	// /etc with one more folder, in which alone can be written.
+	above := t.TempDir()
+	freeze := filepath.Dir(layout.Freeze)
+	must(t, os.Mkdir(filepath.Join(above, filepath.Base(freeze)), 0o755))
+	must(t, syscall.Mount("overlay", "/etc", "overlay", syscall.MS_RDONLY, "lowerdir="+above+":/etc"))
+	must(t, syscall.Mount("tmpfs", freeze, "tmpfs", 0, "mode=755"))
 	must(t, syscall.Mount("tmpfs", "/var", "tmpfs", 0, "mode=755"))
 	must(t, os.Mkdir("/var/lib", 0o755))
 	// The scripts start the program as the user nobody too.

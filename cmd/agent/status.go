@@ -25,7 +25,8 @@ type state struct {
 	Serial    int64         `json:"serial"`
 	SSHD      bool          `json:"sshd"`
 	Accounts  []account     `json:"accounts"`
-	Last      *cache.Status `json:"last,omitempty"` // nil before the first pass
+	Frozen    *cache.Freeze `json:"frozen,omitempty"` // nil when changes are made
+	Last      *cache.Status `json:"last,omitempty"`   // nil before the first pass
 }
 
 type account struct {
@@ -81,6 +82,9 @@ func stateOf(a *agent.Agent) (state, error) {
 		}
 		return 1
 	})
+	if f, found := a.Cache.Frozen(); found {
+		s.Frozen = &f
+	}
 	last, err := a.Cache.Status()
 	switch {
 	case err == nil:
@@ -98,6 +102,9 @@ func printState(cmd *cobra.Command, s state) error {
 		{"control plane", s.Server},
 		{"newest bundle", "epoch " + strconv.FormatInt(s.Epoch, 10) + ", serial " + strconv.FormatInt(s.Serial, 10)},
 		{"sshd drop-in", map[bool]string{true: "in", false: "out: latchkey-agent sshd enable"}[s.SSHD]},
+	}
+	if s.Frozen != nil {
+		rows = append(rows, []string{"frozen", "since " + s.Frozen.Since + ": " + s.Frozen.Reason})
 	}
 	if s.Last != nil {
 		rows = append(rows, []string{"last pass", s.Last.Pass}, []string{"last answer", s.Last.Contact},

@@ -74,6 +74,9 @@ newest bundle. It changes nothing.`,
 			if err != nil {
 				return err
 			}
+			if why := a.Frozen(); why != nil {
+				cmd.PrintErrf("latchkey-agent: nothing of this is done: %s\n", cli.Text(why.Error()))
+			}
 			cmd.Print(steps.String())
 			if steps.Empty() {
 				return nil
