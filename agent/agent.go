@@ -68,6 +68,7 @@ type Agent struct {
 	// more happens: neither is news.
 	reported, settled string
 
+	breaker breaker
 	contest contest
 	froze   bool      // the last pass found the machine frozen
 	looked  time.Time // when the last pass ended
@@ -82,6 +83,9 @@ var ErrNoBundle = errors.New("no bundle has been received yet")
 // Load opens the stored bundle. A bundle that is missing or does not open is no
 // bundle: the machine stays as it is until a good one comes.
 func (a *Agent) Load() error {
+	if !a.breaker.armed {
+		a.readTrial()
+	}
 	sealed, err := a.Cache.Bundle()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -89,20 +93,31 @@ func (a *Agent) Load() error {
 	if err != nil {
 		return err
 	}
-	b, err := a.open(sealed)
+	hash := hashOf(sealed)
+	if hash == a.breaker.trial.Quarantined {
+		return a.loadGood()
+	}
+	a.begin(hash)
+	seen, err := a.Cache.Seen()
+	if err != nil {
+		return err
+	}
+	b, err := a.open(sealed, seen)
 	if err != nil {
 		return fmt.Errorf("stored bundle: %w", err)
 	}
-	a.bundle, a.sealed = &b, sealed
+	a.use(b, sealed)
 	return nil
 }
 
-func (a *Agent) open(sealed []byte) (wire.Bundle, error) {
+// use makes an open bundle the one to work from.
+func (a *Agent) use(b wire.Bundle, sealed []byte) {
+	a.bundle, a.sealed, a.breaker.hash = &b, sealed, hashOf(sealed)
+}
+
+// open proves a bundle, which must not be older than what was seen.
+func (a *Agent) open(sealed []byte, seen cache.Seen) (wire.Bundle, error) {
 	trusted, err := a.Identity.Trusted()
-	if err != nil {
-		return wire.Bundle{}, err
-	}
-	seen, err := a.Cache.Seen()
 	if err != nil {
 		return wire.Bundle{}, err
 	}
@@ -115,7 +130,26 @@ func (a *Agent) open(sealed []byte) (wire.Bundle, error) {
 // holds it. It reports whether it is another one than before: a held one too may
 // confirm removals.
 func (a *Agent) accept(sealed []byte) (newer bool, err error) {
-	b, err := a.open(sealed)
+	hash := hashOf(sealed)
+	if hash == a.breaker.trial.Quarantined {
+		a.breaker.aside = true
+		return false, ErrQuarantined
+	}
+	a.begin(hash)
+	newer, err = a.take(sealed)
+	if !newer || err != nil {
+		a.end(false)
+	}
+	return newer, err
+}
+
+// take does that with a bundle that is marked as being worked with.
+func (a *Agent) take(sealed []byte) (newer bool, err error) {
+	seen, err := a.Cache.Seen()
+	if err != nil {
+		return false, err
+	}
+	b, err := a.open(sealed, seen)
 	if err != nil {
 		return false, err
 	}
@@ -134,7 +168,8 @@ func (a *Agent) accept(sealed []byte) (newer bool, err error) {
 	if err := a.Cache.SaveBundle(sealed, cache.Seen{Epoch: b.Epoch, Serial: b.Serial}); err != nil {
 		return false, err
 	}
-	a.bundle, a.sealed, a.held = &b, sealed, nil
+	a.use(b, sealed)
+	a.held, a.breaker.aside = nil, false
 	a.Log.Info("bundle accepted", "epoch", b.Epoch, "serial", b.Serial, "users", len(b.Users))
 	return true, nil
 }
@@ -189,6 +224,7 @@ func (a *Agent) received(f fetched) (newer bool, err error) {
 // Run works until the context ends: a pass at once from what is stored, then one
 // for every new bundle, every interval and every expiry.
 func (a *Agent) Run(ctx context.Context) error {
+	a.arm()
 	if err := a.Load(); err != nil {
 		a.Log.Error("start without stored bundle", "reason", err)
 		a.trouble = err
@@ -285,7 +321,11 @@ func (a *Agent) nextLook() time.Duration {
 // passAndReport makes a pass, which something new gave cause for or the machine
 // alone.
 func (a *Agent) passAndReport(ctx context.Context, out *outbox, newer bool) {
+	if a.bundle != nil {
+		a.begin(a.breaker.hash)
+	}
 	report, err := a.Pass(ctx)
+	a.end(completed(report, err))
 	a.looked = time.Now()
 	if !newer {
 		a.contest.repaired(done(report), a.Now())

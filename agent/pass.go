@@ -48,6 +48,9 @@ func (a *Agent) Pass(ctx context.Context) (report wire.Report, err error) {
 
 // LockedPass is Pass for a caller who holds the cache's lock.
 func (a *Agent) LockedPass(ctx context.Context) (report wire.Report, err error) {
+	if a.bundle == nil && a.breaker.aside {
+		return a.finish(wire.Report{Facts: a.Facts, Steps: []wire.Result{}, Refused: []wire.Result{}}, nil)
+	}
 	if a.bundle == nil {
 		return report, errors.Join(ErrNoBundle, a.trouble)
 	}
@@ -153,6 +156,9 @@ func (a *Agent) finish(report wire.Report, err error) (wire.Report, error) {
 	report.Refused = append(report.Refused, refusals(a.contest.refused(a.Now()))...)
 	if a.held != nil {
 		report.Refused = append(report.Refused, result("bundle "+strconv.FormatInt(a.held.Serial, 10), ErrHeld))
+	}
+	if a.breaker.aside {
+		report.Refused = append(report.Refused, a.asideResult())
 	}
 	status := cache.Status{Pass: report.At, Report: report}
 	if !a.contact.IsZero() {

@@ -35,6 +35,8 @@ const (
 const (
 	identityFile = "identity.json"
 	bundleFile   = "bundle"
+	goodFile     = "bundle.good"
+	trialFile    = "trial.json"
 	seenFile     = "seen.json"
 	ledgerFile   = "ledger.json"
 	statusFile   = "status.json"
@@ -141,7 +143,7 @@ func (d *Dir) SaveStatus(s Status) error { return d.store(statusFile, s) }
 // Forget removes everything of the folder, the identity last, and the folders. The
 // one above stays while it holds what was taken from revoked users.
 func (d *Dir) Forget() error {
-	for _, name := range []string{bundleFile, seenFile, statusFile, ledgerFile, identityFile, passLock, runLock} {
+	for _, name := range []string{bundleFile, goodFile, trialFile, seenFile, statusFile, ledgerFile, identityFile, passLock, runLock} {
 		if err := d.files.Remove(filepath.Join(d.path, name)); err != nil {
 			return err
 		}

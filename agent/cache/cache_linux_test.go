@@ -88,6 +88,7 @@ type filled struct {
 	seen     cache.Seen
 	status   cache.Status
 	bundle   []byte
+	trial    cache.Trial
 }
 
 func fill(t *testing.T, dir *cache.Dir) filled {
@@ -102,6 +103,7 @@ func fill(t *testing.T, dir *cache.Dir) filled {
 		identity: cache.Identity{Server: "https://cp.example:8443", Instance: instance, Stack: stack, StackName: "one <&>", ControlPlane: "cp-1",
 			Keys: []string{"cp-1+2e0b4a63+AUaXyo8j3gBx4j0eEfkZfXG7Qi1Ib8Yk2IYAbCeKIkgm"}},
 		ledger: plan.NewLedger(), seen: cache.Seen{Epoch: 2, Serial: 7}, bundle: []byte("sealed\n"),
+		trial: cache.Trial{Agent: "1", Bundle: "ab", Working: true, Crashes: 2, Good: "cd", Quarantined: "ef"},
 		status: cache.Status{Pass: "2026-11-22T12:00:00Z", Trouble: "wrong \"server\"\n",
 			Report: wire.Report{Epoch: 2, Serial: 7, Steps: []wire.Result{{What: "x", Error: "y"}}, Refused: []wire.Result{}}},
 	}
@@ -110,7 +112,8 @@ func fill(t *testing.T, dir *cache.Dir) filled {
 	f.ledger.Accounts[name(t, "alice")] = plan.Owned{User: user, UID: 20001, State: plan.Present}
 	f.ledger.Groups["latchkey"] = true
 	f.ledger.HookUser, f.ledger.SSHD = true, true
-	must(t, errors.Join(dir.SaveIdentity(f.identity), dir.SaveLedger(f.ledger), dir.SaveBundle(f.bundle, f.seen), dir.SaveStatus(f.status)))
+	must(t, errors.Join(dir.SaveIdentity(f.identity), dir.SaveLedger(f.ledger), dir.SaveBundle(f.bundle, f.seen), dir.SaveStatus(f.status),
+		dir.SaveTrial(f.trial), dir.SaveGoodBundle(f.bundle)))
 	return f
 }
 
@@ -126,6 +129,8 @@ func TestRoundTrip(t *testing.T) {
 		"seen":     func() (any, any, error) { v, err := dir.Seen(); return v, want.seen, err },
 		"status":   func() (any, any, error) { v, err := dir.Status(); return v, want.status, err },
 		"bundle":   func() (any, any, error) { v, err := dir.Bundle(); return v, want.bundle, err },
+		"good":     func() (any, any, error) { v, err := dir.GoodBundle(); return v, want.bundle, err },
+		"trial":    func() (any, any, error) { v, err := dir.Trial(); return v, want.trial, err },
 	} {
 		t.Run(what, func(t *testing.T) {
 			v, want, err := got()
@@ -158,8 +163,11 @@ func TestEmpty(t *testing.T) {
 	if s, err := dir.Seen(); err != nil || s != (cache.Seen{}) {
 		t.Errorf("Seen = %+v, %v", s, err)
 	}
+	if trial, err := dir.Trial(); err != nil || trial != (cache.Trial{}) {
+		t.Errorf("Trial = %+v, %v", trial, err)
+	}
 	for what, err := range map[string]error{
-		"Identity": second(dir.Identity()), "Bundle": second(dir.Bundle()), "Status": second(dir.Status()),
+		"Identity": second(dir.Identity()), "Bundle": second(dir.Bundle()), "Status": second(dir.Status()), "GoodBundle": second(dir.GoodBundle()),
 	} {
 		if !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v", what, err)
@@ -176,6 +184,7 @@ func readers(dir *cache.Dir) map[string]func() (string, error) {
 		"ledger.json":   func() (string, error) { v, err := dir.Ledger(); return text(v), err },
 		"seen.json":     func() (string, error) { v, err := dir.Seen(); return text(v), err },
 		"status.json":   func() (string, error) { v, err := dir.Status(); return text(v), err },
+		"trial.json":    func() (string, error) { v, err := dir.Trial(); return text(v), err },
 	}
 }
 
@@ -295,13 +304,13 @@ func TestUnsafe(t *testing.T) {
 		t.Run(situation, func(t *testing.T) {
 			dir, path := newDir(t)
 			want := fill(t, dir)
-			for _, file := range []string{"identity.json", "ledger.json", "seen.json", "status.json", "bundle"} {
+			for _, file := range []string{"identity.json", "ledger.json", "seen.json", "status.json", "bundle", "bundle.good", "trial.json"} {
 				must(t, os.Remove(filepath.Join(path, file)))
 				c.damage(t, filepath.Join(path, file))
 			}
 			for what, err := range map[string]error{
 				"Identity": second(dir.Identity()), "Ledger": second(dir.Ledger()), "Seen": second(dir.Seen()), "Status": second(dir.Status()),
-				"Bundle": second(dir.Bundle()),
+				"Bundle": second(dir.Bundle()), "GoodBundle": second(dir.GoodBundle()), "Trial": second(dir.Trial()),
 			} {
 				if !errors.Is(err, c.want) {
 					t.Errorf("%s: %v, want %v", what, err, c.want)

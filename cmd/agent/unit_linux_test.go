@@ -41,7 +41,7 @@ func TestUnit(t *testing.T) {
 			t.Errorf("it may write to all of %s", path)
 		}
 	}
-	for key, want := range map[string]string{"Restart": "always", "UMask": "0077", "NoNewPrivileges": "yes", "ProtectSystem": "strict"} {
+	for key, want := range map[string]string{"Restart": "always", "StartLimitIntervalSec": "0", "UMask": "0077", "NoNewPrivileges": "yes", "ProtectSystem": "strict"} {
 		if got := settings[key]; len(got) != 1 || got[0] != want {
 			t.Errorf("%s is %q, want %s", key, got, want)
 		}
