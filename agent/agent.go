@@ -57,7 +57,11 @@ type Agent struct {
 	Wake <-chan struct{}
 	// TakeRemovals takes a bundle whatever it removes; see ErrHeld.
 	TakeRemovals bool
-	Now          func() time.Time
+	// Now is the wall clock, which may be wrong. Waits do not use it.
+	Now func() time.Time
+	// Built is when the program was made; zero when that is not known. It was never
+	// earlier.
+	Built time.Time
 
 	bundle  *wire.Bundle // the newest accepted; nil before the first
 	held    *wire.Bundle // a newer one that is held; nil when none is
@@ -70,8 +74,11 @@ type Agent struct {
 
 	breaker breaker
 	contest contest
+	clock   clock
 	froze   bool      // the last pass found the machine frozen
 	looked  time.Time // when the last pass ended
+
+	clockNoted bool // the last pass found the clock wrong
 }
 
 // ErrForked is an alarm: one serial must never have two contents.
@@ -83,6 +90,7 @@ var ErrNoBundle = errors.New("no bundle has been received yet")
 // Load opens the stored bundle. A bundle that is missing or does not open is no
 // bundle: the machine stays as it is until a good one comes.
 func (a *Agent) Load() error {
+	a.recall()
 	if !a.breaker.armed {
 		a.readTrial()
 	}
@@ -194,18 +202,25 @@ type fetched struct {
 	changed bool
 	err     error
 	took    time.Duration
+	told    time.Time // what time it was by the control plane, and when it said so
+	heard   time.Time
 }
 
 func (a *Agent) fetch(ctx context.Context, epoch, serial int64, wait time.Duration) fetched {
 	start := time.Now()
 	sealed, changed, err := a.Source.Bundle(ctx, epoch, serial, wait)
-	return fetched{sealed, changed, err, time.Since(start)}
+	f := fetched{sealed: sealed, changed: changed, err: err, took: time.Since(start)}
+	if timed, ok := a.Source.(Timed); ok && err == nil {
+		f.told, f.heard = timed.Date()
+	}
+	return f
 }
 
 // received takes an answer in and reports whether it brought a newer bundle.
 func (a *Agent) received(f fetched) (newer bool, err error) {
 	err = f.err
 	if err == nil {
+		a.clock.told(f.told, f.heard)
 		a.contact = a.Now()
 	}
 	if err == nil && f.changed {
@@ -259,7 +274,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-timer.C:
 			look = true
 		case <-a.Wake:
-			wait := a.contest.pause(a.Now(), a.Interval) - time.Since(a.looked)
+			wait := a.contest.pause(time.Now(), a.Interval) - time.Since(a.looked)
 			look = wait <= 0
 			if !look {
 				timer.Reset(min(wait, a.nextLook()))
@@ -309,7 +324,10 @@ func (a *Agent) nextLook() time.Duration {
 		return next
 	}
 	access, _ := a.bundle.Access()
-	now := a.Now()
+	now := a.at()
+	if a.clock.wrong != nil {
+		return next
+	}
 	for _, g := range access.At(now).Grants {
 		if left := g.NotAfter.Sub(now); !g.NotAfter.IsZero() && left < next {
 			next = max(left, 0) + 10*time.Millisecond
@@ -328,7 +346,7 @@ func (a *Agent) passAndReport(ctx context.Context, out *outbox, newer bool) {
 	a.end(completed(report, err))
 	a.looked = time.Now()
 	if !newer {
-		a.contest.repaired(done(report), a.Now())
+		a.contest.repaired(done(report), a.looked)
 	}
 	switch {
 	case errors.Is(err, ErrNoBundle):

@@ -78,7 +78,7 @@ func (e *Explanation) grant(access authz.Access, a *Agent, user authz.Username) 
 		if !g.NotAfter.IsZero() {
 			e.fact("until " + g.NotAfter.UTC().Format("2006-01-02 15:04:05 UTC"))
 		}
-		if !g.NotAfter.IsZero() && !a.Now().Before(g.NotAfter) {
+		if !g.NotAfter.IsZero() && !a.at().Before(g.NotAfter) {
 			e.fact("the permission has ended")
 			return
 		}

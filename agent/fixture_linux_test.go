@@ -125,6 +125,8 @@ type source struct {
 
 	// bundle and report, when set, answer instead. n counts the questions from 1.
 	bundle func(ctx context.Context, n int) ([]byte, bool, error)
+	// date, when set, is the control plane's clock.
+	date   func() time.Time
 	report func(ctx context.Context, r wire.Report) error
 }
 
@@ -176,6 +178,22 @@ func (s *source) Bundle(ctx context.Context, epoch, serial int64, wait time.Dura
 		defer s.mu.Unlock()
 		return s.sealed, s.sealed != nil, nil
 	}
+}
+
+func (s *source) Date() (told, heard time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.date == nil {
+		return time.Time{}, time.Time{}
+	}
+	return s.date(), time.Now()
+}
+
+// tells sets the control plane's clock; nil for none.
+func (s *source) tells(date func() time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.date = date
 }
 
 func (s *source) Report(ctx context.Context, r wire.Report) error {

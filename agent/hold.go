@@ -64,7 +64,8 @@ func (a *Agent) hold(b wire.Bundle) error {
 	now, _ := a.bundle.Access()
 	next, _ := b.Access()
 	confirmed := confirmedIn(b)
-	l, mass := massRemoval(now.At(a.Now()), next.At(a.Now()), confirmed)
+	at := a.at()
+	l, mass := massRemoval(now.At(at), next.At(at), confirmed)
 	if !mass {
 		return nil
 	}
@@ -89,7 +90,7 @@ func confirmedIn(b wire.Bundle) map[authz.UserID]bool {
 // confirms to be removed, since removing never waits.
 func (a *Agent) wanted() (authz.Access, []wire.Rejected) {
 	access, rejected := a.bundle.Access()
-	access = access.At(a.Now())
+	access = access.At(a.at())
 	if a.held == nil {
 		return access, rejected
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"time"
 
 	"latchkey/agent/cache"
 	"latchkey/agent/plan"
@@ -60,6 +61,7 @@ func (a *Agent) LockedPass(ctx context.Context) (report wire.Report, err error) 
 	}
 	report = wire.Report{Epoch: a.bundle.Epoch, Serial: a.bundle.Serial, Facts: a.Facts,
 		Steps: []wire.Result{}, Refused: []wire.Result{}}
+	a.noteClock()
 	why := a.Frozen()
 	a.noteFreeze(why)
 	if why != nil {
@@ -153,7 +155,10 @@ func (a *Agent) settle(owned plan.Ledger, have plan.State) error {
 
 func (a *Agent) finish(report wire.Report, err error) (wire.Report, error) {
 	report.At = wire.FormatTime(a.Now())
-	report.Refused = append(report.Refused, refusals(a.contest.refused(a.Now()))...)
+	report.Refused = append(report.Refused, refusals(a.contest.refused(time.Now()))...)
+	if a.clock.wrong != nil {
+		report.Refused = append(report.Refused, result("clock", a.clock.wrong))
+	}
 	if a.held != nil {
 		report.Refused = append(report.Refused, result("bundle "+strconv.FormatInt(a.held.Serial, 10), ErrHeld))
 	}
@@ -161,6 +166,9 @@ func (a *Agent) finish(report wire.Report, err error) (wire.Report, error) {
 		report.Refused = append(report.Refused, a.asideResult())
 	}
 	status := cache.Status{Pass: report.At, Report: report}
+	if !a.clock.seen.IsZero() {
+		status.Seen = wire.FormatTime(a.clock.seen)
+	}
 	if !a.contact.IsZero() {
 		status.Contact = wire.FormatTime(a.contact)
 	}

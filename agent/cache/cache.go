@@ -126,6 +126,7 @@ func (d *Dir) SaveLedger(l plan.Ledger) error { return d.store(ledgerFile, l) }
 type Status struct {
 	Pass    string      `json:"pass"`    // when the last pass ended, RFC 3339
 	Contact string      `json:"contact"` // when the control plane last answered
+	Seen    string      `json:"seen"`    // the latest time that was believed
 	Trouble string      `json:"trouble"` // why it does not answer, or what of it was refused
 	Report  wire.Report `json:"report"`
 }

@@ -346,8 +346,10 @@ func TestModes(t *testing.T) {
 			}))
 			want := []string{
 				"drwx--x--x /latchkey 0:0", "drwx------ /latchkey/agent 0:0", "-rw------- /latchkey/agent/bundle 0:0",
+				"-rw------- /latchkey/agent/bundle.good 0:0",
 				"-rw------- /latchkey/agent/identity.json 0:0", "-rw------- /latchkey/agent/ledger.json 0:0",
 				"-rw------- /latchkey/agent/pass.lock 0:0", "-rw------- /latchkey/agent/seen.json 0:0", "-rw------- /latchkey/agent/status.json 0:0",
+				"-rw------- /latchkey/agent/trial.json 0:0",
 			}
 			if umask == 0o777 { // a lock's file is empty, and its mode does not matter
 				got = slices.DeleteFunc(got, func(s string) bool { return strings.Contains(s, "lock") })

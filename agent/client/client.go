@@ -22,6 +22,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -53,6 +54,21 @@ type Client struct {
 	key      ed25519.PrivateKey
 	now      func() time.Time
 	http     *retryablehttp.Client
+	date     atomic.Pointer[date]
+}
+
+// date is what time it was by the server, and when it said so.
+type date struct{ told, heard time.Time }
+
+// Date returns the time that the server named in its last good answer, to the second,
+// and when that came by this process's monotonic clock; zero before the first. The
+// server is proved, so its word is as good as the grants that come from it.
+func (c *Client) Date() (told, heard time.Time) {
+	d := c.date.Load()
+	if d == nil {
+		return time.Time{}, time.Time{}
+	}
+	return d.told, d.heard
 }
 
 // New makes a client. Before enrolment instance and key are zero and only Enroll
@@ -223,7 +239,12 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte, hea
 		return response{}, shorten(err, c.server.Host)
 	}
 	defer resp.Body.Close()
-	return read(resp)
+	heard := time.Now()
+	answer, err := read(resp)
+	if told, dateErr := http.ParseTime(resp.Header.Get("Date")); err == nil && dateErr == nil {
+		c.date.Store(&date{told, heard})
+	}
+	return answer, err
 }
 
 // read takes the body up to its limit and turns a refusal into an error.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -63,8 +64,24 @@ func (p program) agent(w io.Writer) (*agent.Agent, error) {
 	}
 	return &agent.Agent{
 		Identity: identity, Cache: dir, Source: source, Machine: p.machine(), Layout: plan.Linux(),
-		Facts: p.facts(identity.Server), Log: log, Interval: defaultInterval, Now: time.Now,
+		Facts: p.facts(identity.Server), Log: log, Interval: defaultInterval, Now: time.Now, Built: built(),
 	}, nil
+}
+
+// built is the time of the commit that the program was made from, zero when the
+// program does not know it.
+func built() time.Time {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return time.Time{}
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.time" {
+			when, _ := time.Parse(time.RFC3339, s.Value) // zero when it is no time
+			return when
+		}
+	}
+	return time.Time{}
 }
 
 func (p program) machine() *host.Host {
