@@ -63,10 +63,13 @@ type Agent struct {
 	// earlier.
 	Built time.Time
 
-	bundle  *wire.Bundle // the newest accepted; nil before the first
-	held    *wire.Bundle // a newer one that is held; nil when none is
-	sealed  []byte
-	contact time.Time
+	bundle *wire.Bundle // the newest accepted; nil before the first
+	held   *wire.Bundle // a newer one that is held; nil when none is
+	sealed []byte
+	// When the control plane last answered: by the wall clock, for people and over a
+	// restart, and by the monotonic one.
+	contact, answered time.Time
+
 	trouble error
 	// The content of the last pass's report, and what is left of it when nothing
 	// more happens: neither is news.
@@ -193,7 +196,7 @@ func (a *Agent) version() (epoch, serial int64) {
 // Fetch asks once for a newer bundle without waiting for one to be made.
 func (a *Agent) Fetch(ctx context.Context) error {
 	epoch, serial := a.version()
-	_, err := a.received(a.fetch(ctx, epoch, serial, 0))
+	_, _, err := a.received(a.fetch(ctx, epoch, serial, 0))
 	return err
 }
 
@@ -216,12 +219,12 @@ func (a *Agent) fetch(ctx context.Context, epoch, serial int64, wait time.Durati
 	return f
 }
 
-// received takes an answer in and reports whether it brought a newer bundle.
-func (a *Agent) received(f fetched) (newer bool, err error) {
+// received takes an answer in and reports whether it brought a newer bundle, and
+// whether it gives back what the silence before it had taken away.
+func (a *Agent) received(f fetched) (newer, back bool, err error) {
 	err = f.err
 	if err == nil {
-		a.clock.told(f.told, f.heard)
-		a.contact = a.Now()
+		back = a.answer(f)
 	}
 	if err == nil && f.changed {
 		newer, err = a.accept(f.sealed)
@@ -233,7 +236,7 @@ func (a *Agent) received(f fetched) (newer bool, err error) {
 		a.Log.Info("control plane answers again")
 	}
 	a.trouble = err
-	return newer, err
+	return newer, back, err
 }
 
 // Run works until the context ends: a pass at once from what is stored, then one
@@ -253,7 +256,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	answers := make(chan fetched)
 	ask := func(after time.Duration) {
 		epoch, serial := a.version()
-		go a.ask(ctx, after, epoch, serial, answers)
+		wait := client.MaxWait
+		if a.trouble != nil {
+			wait = 0 // that it answers again is news in itself
+		}
+		go a.ask(ctx, after, epoch, serial, wait, answers)
 	}
 	a.passAndReport(ctx, out, true)
 	ask(0)
@@ -268,8 +275,10 @@ func (a *Agent) Run(ctx context.Context) error {
 			return nil
 		case f := <-answers:
 			var err error
-			newer, err = a.received(f)
+			var back bool
+			newer, back, err = a.received(f)
 			errorsInRow = rest(newer, err, f.took, errorsInRow, ask)
+			newer = newer || back // either is a cause of ours to change the machine
 			look = newer
 		case <-timer.C:
 			look = true
@@ -303,13 +312,13 @@ func rest(newer bool, err error, took time.Duration, errorsInRow int, ask func(t
 	return 0
 }
 
-func (a *Agent) ask(ctx context.Context, after time.Duration, epoch, serial int64, answers chan<- fetched) {
+func (a *Agent) ask(ctx context.Context, after time.Duration, epoch, serial int64, wait time.Duration, answers chan<- fetched) {
 	select {
 	case <-ctx.Done():
 		return
 	case <-time.After(after):
 	}
-	f := a.fetch(ctx, epoch, serial, client.MaxWait)
+	f := a.fetch(ctx, epoch, serial, wait)
 	select {
 	case <-ctx.Done():
 	case answers <- f:
@@ -317,11 +326,14 @@ func (a *Agent) ask(ctx context.Context, after time.Duration, epoch, serial int6
 }
 
 // nextLook is when the next pass is due without any news: the interval, or
-// sooner when a grant ends.
+// sooner when a grant ends or the silence becomes too long.
 func (a *Agent) nextLook() time.Duration {
 	next := a.Interval
 	if a.bundle == nil {
 		return next
+	}
+	if left, will := a.staleIn(); will {
+		next = min(next, left+10*time.Millisecond)
 	}
 	access, _ := a.bundle.Access()
 	now := a.at()

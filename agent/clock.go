@@ -106,8 +106,13 @@ func (a *Agent) noteClock() {
 	a.clockNoted = a.clock.wrong != nil
 }
 
-// recall takes in the times that earlier agents stored.
+// recall takes in the times that earlier agents stored. Without any, the control plane
+// counts as silent from now on.
 func (a *Agent) recall() {
+	if !a.answered.IsZero() {
+		return // this agent knows better
+	}
+	a.answered = time.Now()
 	s, err := a.Cache.Status()
 	if errors.Is(err, fs.ErrNotExist) {
 		return
@@ -117,5 +122,8 @@ func (a *Agent) recall() {
 		return
 	}
 	a.clock.seen, _ = time.Parse(time.RFC3339, s.Seen) // "" before the first
-	a.contact, _ = time.Parse(time.RFC3339, s.Contact)
+	if contact, err := time.Parse(time.RFC3339, s.Contact); err == nil {
+		a.contact = contact
+		a.answered = a.answered.Add(-max(0, a.at().Sub(contact)))
+	}
 }

@@ -43,6 +43,9 @@ func (a *Agent) Explain(ctx context.Context, user authz.Username) (Explanation, 
 		}
 	}
 	e.grant(access, a, user)
+	if _, why := a.stale(); why != nil {
+		e.fact(why.Error())
+	}
 	e.account(have, owned, a.Layout, user)
 	for _, r := range p.Refused {
 		if r.Name == user.String() {

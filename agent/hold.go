@@ -86,11 +86,15 @@ func confirmedIn(b wire.Bundle) map[authz.UserID]bool {
 	return confirmed
 }
 
-// wanted is the access to make true: the newest bundle's, less what a held one
-// confirms to be removed, since removing never waits.
+// wanted is the access to make true: the newest bundle's, less what has ended, what
+// must not outlive the control plane's silence, and what a held one confirms to be
+// removed, since removing never waits.
 func (a *Agent) wanted() (authz.Access, []wire.Rejected) {
 	access, rejected := a.bundle.Access()
 	access = access.At(a.at())
+	if rule, why := a.stale(); why != nil {
+		access = lessStale(access, rule)
+	}
 	if a.held == nil {
 		return access, rejected
 	}

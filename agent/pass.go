@@ -156,6 +156,9 @@ func (a *Agent) settle(owned plan.Ledger, have plan.State) error {
 func (a *Agent) finish(report wire.Report, err error) (wire.Report, error) {
 	report.At = wire.FormatTime(a.Now())
 	report.Refused = append(report.Refused, refusals(a.contest.refused(time.Now()))...)
+	if _, why := a.stale(); why != nil {
+		report.Refused = append(report.Refused, result("control plane", why))
+	}
 	if a.clock.wrong != nil {
 		report.Refused = append(report.Refused, result("clock", a.clock.wrong))
 	}

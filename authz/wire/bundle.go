@@ -49,7 +49,7 @@ type Settings struct {
 	KeysMode   string `json:"keys_mode"` // command
 	OnRevoke   string `json:"on_revoke"` // lock
 	Homes      string `json:"homes"`     // keep
-	Stale      string `json:"stale"`     // keep
+	Stale      string `json:"stale"`     // keep, or what ParseStale reads
 	MinRSABits int    `json:"min_rsa_bits"`
 }
 
@@ -161,7 +161,10 @@ func (b Bundle) check(t Target) error {
 
 func (s Settings) check() error {
 	known := DefaultSettings()
-	known.MinRSABits = s.MinRSABits
+	known.MinRSABits, known.Stale = s.MinRSABits, s.Stale
+	if _, err := ParseStale(s.Stale); err != nil {
+		return err
+	}
 	if s != known || (s.MinRSABits != 2048 && s.MinRSABits != 3072) {
 		return ErrSettings
 	}
