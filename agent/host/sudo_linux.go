@@ -40,6 +40,8 @@ func (h *Host) lookSudo(ctx context.Context) error {
 	return nil
 }
 
+const sudoersFile = "/etc/sudoers"
+
 // sudoPolicy is the main file of the sudo that is installed. sudo-rs has one of
 // its own, and reads sudo's where that is missing.
 func (h *Host) sudoPolicy(ctx context.Context) (string, error) {
@@ -56,7 +58,7 @@ func (h *Host) sudoPolicy(ctx context.Context) (string, error) {
 	case kind == sudoRS && exists("/etc/sudoers-rs"):
 		return "/etc/sudoers-rs", nil
 	}
-	return "/etc/sudoers", nil
+	return sudoersFile, nil
 }
 
 func exists(path string) bool {

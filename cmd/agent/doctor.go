@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -78,23 +77,6 @@ func (p program) examine(ctx context.Context) (doctor.Facts, *agent.Agent) {
 	own, question := a.Examine(ctx)
 	own.IdentityErr = err
 	return doctor.Facts{Now: time.Now(), Built: built(), Layout: a.Layout, Agent: own, Host: machine.Examine(ctx, question)}, a
-}
-
-// built is the time of the commit that the program was made of; zero when not known.
-func built() time.Time {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return time.Time{}
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.time" {
-			t, err := time.Parse(time.RFC3339, s.Value)
-			if err == nil {
-				return t
-			}
-		}
-	}
-	return time.Time{}
 }
 
 func printDiagnosis(cmd *cobra.Command, d diagnosis, asJSON bool) error {
