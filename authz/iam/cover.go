@@ -143,11 +143,11 @@ func (c *condition) personal() bool {
 }
 
 func (p *actionPattern) covers(q *actionPattern) bool {
-	return (p.service == "" || p.service == q.service) && compare(&p.verb, &q.verb, inclusion)
+	return (p.service == service{} || p.service == q.service) && compare(&p.verb, &q.verb, inclusion)
 }
 
 func (p *actionPattern) overlaps(q *actionPattern) bool {
-	return (p.service == "" || q.service == "" || p.service == q.service) && compare(&p.verb, &q.verb, intersection)
+	return (p.service == service{} || q.service == service{} || p.service == q.service) && compare(&p.verb, &q.verb, intersection)
 }
 
 // covers reports whether p surely matches all that q may. Only * matches the

@@ -11,8 +11,9 @@ import (
 // stand chunks; each is looked for once, from left to right, so matching takes no
 // more steps than the text has bytes times the pattern, and in practice one pass.
 type glob struct {
-	shape     shape // shapeAll ("*"), shapeExact, shapePrefix; shapeParts is the general form
-	plain     string
+	shape     shape  // shapeAll ("*"), shapeExact, shapePrefix, shapeAffix; shapeParts is the general form
+	plain     string // all of it (shapeExact), or what is before the only star
+	end       string // what is after the star (shapeAffix)
 	chunks    []chunk
 	variables bool
 }
@@ -100,16 +101,20 @@ func (g glob) simplified() glob {
 		}
 		return "", false
 	}
-	text, ok := literal(g.chunks[0])
+	last := len(g.chunks) - 1
+	begin, ok := literal(g.chunks[0])
+	end, fixed := literal(g.chunks[last])
 	switch {
 	case !ok:
-	case len(g.chunks) == 1:
-		g.shape, g.plain = shapeExact, text
-	case len(g.chunks) == 2 && len(g.chunks[1]) == 0:
-		g.shape, g.plain = shapePrefix, text
-		if text == "" {
-			g.shape = shapeAll
-		}
+	case last == 0:
+		g.shape, g.plain = shapeExact, begin
+	case last > 1 || !fixed:
+	case begin == "" && end == "":
+		g.shape = shapeAll
+	case end == "":
+		g.shape, g.plain = shapePrefix, begin
+	default:
+		g.shape, g.plain, g.end = shapeAffix, begin, end
 	}
 	return g
 }
@@ -189,10 +194,43 @@ func (g *glob) match(s string, ctx *Context) bool {
 		return s == g.plain
 	case shapePrefix:
 		return strings.HasPrefix(s, g.plain)
+	case shapeAffix:
+		return len(s) >= len(g.plain)+len(g.end) && strings.HasPrefix(s, g.plain) && strings.HasSuffix(s, g.end)
 	case shapeNone:
 		return false
 	}
 	return (!g.variables || g.resolved(ctx)) && g.search(s, ctx)
+}
+
+// head is the first eight bytes of a text as one number, with zeros where the text
+// has fewer.
+func head(s string) (n uint64) {
+	for i := range min(len(s), 8) {
+		n |= uint64(s[i]) << (8 * i)
+	}
+	return n
+}
+
+// lead is how a text has to begin, as bits of its head. One comparison of numbers
+// turns most texts away before any is read. The zero value fits all.
+type lead struct{ bits, mask uint64 }
+
+func (l lead) fits(head uint64) bool { return head&l.mask == l.bits }
+
+// either fits what one of two fits, and may fit more.
+func (l lead) either(m lead) lead {
+	mask := l.mask & m.mask &^ (l.bits ^ m.bits)
+	return lead{l.bits & mask, mask}
+}
+
+// lead is of the literal text that the glob begins with.
+func (g *glob) lead() lead {
+	first := g.chunks[0]
+	if len(first) == 0 || first[0].kind != pieceLiteral {
+		return lead{}
+	}
+	text := first[0].text
+	return lead{head(text), 1<<(8*min(len(text), 8)) - 1}
 }
 
 // search takes the first chunk from the beginning and the last from the end, and

@@ -86,31 +86,30 @@ type Decision struct {
 // length of its pattern. It allocates nothing unless a case-insensitive or
 // boolean comparison holds a policy variable.
 func Evaluate(policies []Policy, boundary *Policy, r Request) Decision {
-	if r.Action.IsZero() || r.Resource.IsZero() {
+	if r.Action.verb == "" || r.Resource.text == "" {
 		return Decision{Outcome: ExplicitDeny, Reason: ErrRequest}
 	}
-	var granted, bounded answer
+	by, granted := 0, answer{}
 	for i := range policies {
-		if a := policies[i].decide(&r, granted.outcome == Allowed); a.outcome != ImplicitDeny {
-			granted, granted.by.Policy = a, i
-			if a.outcome == ExplicitDeny {
-				return Decision{Outcome: ExplicitDeny, Reason: denial(a, ErrDenied), By: granted.by}
-			}
+		switch a := policies[i].decide(&r, granted.outcome == Allowed); a.outcome {
+		case ExplicitDeny:
+			return policies[i].denial(a.statement, ErrDenied, Match{Policy: i})
+		case Allowed:
+			by, granted = i, a
 		}
 	}
 	if boundary != nil {
-		bounded = boundary.decide(&r, false)
-		bounded.by.Boundary = true
+		switch a := boundary.decide(&r, false); {
+		case a.outcome == ExplicitDeny:
+			return boundary.denial(a.statement, ErrBoundaryDeny, Match{Boundary: true})
+		case granted.outcome == Allowed && a.outcome != Allowed:
+			return Decision{Reason: ErrBoundaryLimit}
+		}
 	}
-	switch {
-	case boundary != nil && bounded.outcome == ExplicitDeny:
-		return Decision{Outcome: ExplicitDeny, Reason: denial(bounded, ErrBoundaryDeny), By: bounded.by}
-	case granted.outcome != Allowed:
+	if granted.outcome != Allowed {
 		return Decision{Reason: ErrNotAllowed}
-	case boundary != nil && bounded.outcome != Allowed:
-		return Decision{Reason: ErrBoundaryLimit}
 	}
-	return Decision{Outcome: Allowed, By: granted.by}
+	return Decision{Outcome: Allowed, By: policies[by].name(granted.statement, Match{Policy: by})}
 }
 
 // Explain decides as Evaluate does and lists the statements that decided: all that
@@ -131,35 +130,40 @@ func Explain(policies []Policy, boundary *Policy, r Request) (Decision, []Match)
 	return d, matches
 }
 
-// answer is what one policy says. A malformed one denies.
+// answer is what one policy says, and the first statement that says so.
 type answer struct {
 	outcome   Outcome
-	malformed bool
-	by        Match
+	statement int
 }
 
-func denial(a answer, why *name.Refusal) *name.Refusal {
-	if a.malformed {
-		return ErrPolicy
+func (p Policy) denial(statement int, why *name.Refusal, at Match) Decision {
+	if p.p == nil {
+		return Decision{Outcome: ExplicitDeny, Reason: ErrPolicy, By: at}
 	}
-	return why
+	return Decision{Outcome: ExplicitDeny, Reason: why, By: p.name(statement, at)}
 }
 
-// decide asks one policy. Where the request is allowed already, only a denial
-// still matters, and the rest is passed over.
+// name completes a Match with a statement of the policy.
+func (p Policy) name(statement int, at Match) Match {
+	at.Statement, at.Sid = statement, p.p.statements[statement].sid
+	return at
+}
+
+// decide asks one policy. A malformed one denies. Where the request is allowed
+// already, only a denial still matters, and the rest is passed over.
 func (p Policy) decide(r *Request, allowed bool) answer {
 	if p.p == nil {
-		return answer{outcome: ExplicitDeny, malformed: true}
+		return answer{outcome: ExplicitDeny}
 	}
 	var found answer
 	for i := range p.p.statements {
 		s := &p.p.statements[i]
-		if s.effect == Allowed && (allowed || found.outcome == Allowed) || !s.applies(r) {
-			continue
-		}
-		found = answer{outcome: s.effect, by: Match{Statement: i, Sid: s.sid}}
-		if s.effect == ExplicitDeny {
-			break
+		switch {
+		case s.effect == Allowed && allowed, !s.gate.open(&r.Action), !s.applies(r):
+		case s.effect == ExplicitDeny:
+			return answer{ExplicitDeny, i}
+		default:
+			found, allowed = answer{Allowed, i}, true
 		}
 	}
 	return found
@@ -173,8 +177,7 @@ func (p Policy) matches(to []Match, at Match, r *Request, effect Outcome) []Matc
 	for i := range p.p.statements {
 		s := &p.p.statements[i]
 		if s.effect == effect && s.applies(r) {
-			at.Statement, at.Sid = i, s.sid
-			to = append(to, at)
+			to = append(to, p.name(i, at))
 		}
 	}
 	return to

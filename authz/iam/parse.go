@@ -52,6 +52,7 @@ type statement struct {
 	effect      Outcome // Allowed or ExplicitDeny
 	notAction   bool
 	actions     []actionPattern
+	gate        gate // open to all that actions match; with notAction to everything
 	notResource bool
 	resources   []resourcePattern
 	conditions  []condition
@@ -156,6 +157,9 @@ func parseStatement(n node, variables bool) (statement, *Error) {
 	}
 	if s.effect == ImplicitDeny || s.actions == nil || s.resources == nil {
 		return statement{}, n.refuse(ErrMissing)
+	}
+	if !s.notAction {
+		s.gate = gateOf(s.actions)
 	}
 	return s, nil
 }

@@ -16,6 +16,7 @@ type Resource struct {
 	text  string
 	parts [4]string // partition, service, region, account
 	rest  string
+	head  uint64 // of rest
 }
 
 // ParseResource reads "*" or arn:partition:service:region:account:resource, at
@@ -25,14 +26,18 @@ func ParseResource(s string) (Resource, error) {
 	if s == "*" {
 		return Resource{text: s}, nil
 	}
-	part := strings.SplitN(s, ":", 6)
+	part, whole := cutARN(s, false)
 	switch {
 	case len(s) > 2048, strings.ContainsAny(s, "*?"), control(s), !utf8.ValidString(s):
 		return Resource{}, ErrResource
-	case len(part) != 6 || part[0] != "arn" || part[1] == "" || part[2] == "" || part[5] == "":
+	case !whole || part[0] != "arn" || part[1] == "" || part[2] == "" || part[5] == "":
 		return Resource{}, ErrResource
 	}
-	return Resource{s, [4]string(part[1:5]), part[5]}, nil
+	return makeResource(s, part), nil
+}
+
+func makeResource(s string, part [6]string) Resource {
+	return Resource{s, [4]string(part[1:5]), part[5], head(part[5])}
 }
 
 // Everything is the resource "*", of an action that has none.
@@ -53,7 +58,9 @@ type resourcePattern struct {
 	// plain is the text to compare the whole ARN with: all of it (shapeExact), its
 	// beginning (shapePrefix), or the part before the first wildcard (shapeParts).
 	plain string
+	fixed int // so many of the parts, from the first, stand whole in plain
 	parts [4]glob
+	lead  lead // of rest
 	rest  glob
 }
 
@@ -65,6 +72,7 @@ const (
 	shapeAll
 	shapeExact
 	shapePrefix
+	shapeAffix
 	shapeParts
 )
 
@@ -101,8 +109,9 @@ func parseResourcePattern(s string, variables bool) (resourcePattern, *name.Refu
 	if part[1] == "" || part[2] == "" || part[5] == "" {
 		return resourcePattern{}, ErrResourcePattern
 	}
-	p.rest = rest
+	p.rest, p.lead = rest, rest.lead()
 	p.shape, p.plain = shapeOf(s, rest)
+	p.fixed = min(strings.Count(p.plain, ":")-1, len(p.parts))
 	return p, nil
 }
 
@@ -133,13 +142,13 @@ func (p *resourcePattern) match(r *Resource, ctx *Context) bool {
 		return false
 	case p.shape == shapeExact:
 		return r.text == p.plain
-	case !strings.HasPrefix(r.text, p.plain):
-		return false
 	case p.shape == shapePrefix:
-		return true
+		return strings.HasPrefix(r.text, p.plain)
+	case !p.lead.fits(r.head) || !strings.HasPrefix(r.text, p.plain):
+		return false
 	}
-	for i := range p.parts {
-		if !p.parts[i].match(r.parts[i], nil) {
+	for i := p.fixed; i < len(p.parts); i++ {
+		if g := &p.parts[i]; g.shape != shapeAll && !g.match(r.parts[i], nil) {
 			return false
 		}
 	}

@@ -137,7 +137,7 @@ func splitARN(s string, r *Resource) bool {
 	if !ok || parts[0] != "arn" {
 		return false
 	}
-	*r = Resource{s, [4]string(parts[1:5]), parts[5]}
+	*r = makeResource(s, parts)
 	return true
 }
 
