@@ -133,7 +133,7 @@ func inspect(ctx context.Context, path, mode string) (c Contents, err error) {
 		return c, damage(err)
 	}
 	err = inTx(ctx, db, func(tx *sql.Tx) (err error) {
-		c, err = View{tx}.contents(ctx)
+		c, err = View{tx, &knownKeys{}}.contents(ctx)
 		return err
 	})
 	if err != nil {

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -239,11 +238,11 @@ func (v View) allocations(ctx context.Context) ([]allocation, error) {
 // readAll opens a database file and reads all that compare needs, and the uids.
 // The file is brought up to this version's schema by that.
 func readAll(ctx context.Context, s *Store) (h map[Kind][]string, uids []allocation, err error) {
-	err = inTx(ctx, s.read, func(tx *sql.Tx) (err error) {
-		if h, err = (View{tx}).inventory(ctx); err != nil {
+	err = s.Read(ctx, func(v View) (err error) {
+		if h, err = v.inventory(ctx); err != nil {
 			return err
 		}
-		uids, err = View{tx}.allocations(ctx)
+		uids, err = v.allocations(ctx)
 		return err
 	})
 	return h, uids, damage(err)

@@ -79,3 +79,27 @@ func OpenAt(ctx context.Context, t *testing.T, path string, schema int64) *Store
 	}
 	return s
 }
+
+// MaxKept is maxKept.
+const MaxKept = maxKept
+
+// Writing is the pool of the writing connection.
+func (s *Store) Writing() *sql.DB { return s.write }
+
+// Kept counts the statements that the writing connection keeps.
+func (s *Store) Kept(ctx context.Context, t *testing.T) (n int) {
+	t.Helper()
+	c, err := s.write.Conn(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	err = c.Raw(func(conn any) error {
+		n = len(conn.(*keeper).kept)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

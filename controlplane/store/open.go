@@ -75,10 +75,11 @@ func createPrivate(path string) error {
 // connect makes a pool. Pragmas stand in the data source name, because there they
 // reach every connection of the pool.
 func connect(path string, connections int, settings ...string) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", dsn(path, settings))
+	connector, err := sqlite.NewConnector(dsn(path, settings))
 	if err != nil {
 		return nil, err
 	}
+	db := sql.OpenDB(keeping{connector})
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	return db, nil

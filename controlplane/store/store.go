@@ -35,6 +35,7 @@ var (
 type Store struct {
 	write *sql.DB // one connection: changes wait here for each other
 	read  *sql.DB
+	keys  knownKeys
 }
 
 // Close waits for what is running and closes the database.
@@ -42,7 +43,10 @@ func (s *Store) Close() error { return errors.Join(s.read.Close(), s.write.Close
 
 // View reads one unchanging state of the store. It ends with the function it was
 // given to.
-type View struct{ tx *sql.Tx }
+type View struct {
+	tx   *sql.Tx
+	keys *knownKeys
+}
 
 // Tx reads and changes the store, in one transaction with one audit row.
 type Tx struct {
@@ -64,7 +68,7 @@ type Observation struct{ View }
 
 // Read calls f with a view; all its reads see the same state.
 func (s *Store) Read(ctx context.Context, f func(View) error) error {
-	return inTx(ctx, s.read, func(tx *sql.Tx) error { return f(View{tx}) })
+	return inTx(ctx, s.read, func(tx *sql.Tx) error { return f(View{tx, &s.keys}) })
 }
 
 // Write calls f and then keeps its changes and the audit entry, both or neither:
@@ -74,7 +78,7 @@ func (s *Store) Read(ctx context.Context, f func(View) error) error {
 func (s *Store) Write(ctx context.Context, e Entry, f func(*Tx) error) error {
 	e.At = e.At.UTC().Truncate(time.Second)
 	return inTx(ctx, s.write, func(tx *sql.Tx) error {
-		t := &Tx{View: View{tx}, entry: &e}
+		t := &Tx{View: View{tx, &s.keys}, entry: &e}
 		if err := f(t); err != nil {
 			return err
 		}
@@ -84,7 +88,7 @@ func (s *Store) Write(ctx context.Context, e Entry, f func(*Tx) error) error {
 
 // Observe calls f and keeps what it wrote down, all or nothing.
 func (s *Store) Observe(ctx context.Context, f func(Observation) error) error {
-	return inTx(ctx, s.write, func(tx *sql.Tx) error { return f(Observation{View{tx}}) })
+	return inTx(ctx, s.write, func(tx *sql.Tx) error { return f(Observation{View{tx, &s.keys}}) })
 }
 
 func inTx(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {

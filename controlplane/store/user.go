@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"sync"
 
 	"latchkey/authz"
 	"latchkey/authz/name"
@@ -32,7 +33,7 @@ func (v View) Users(ctx context.Context) ([]authz.Profile, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := list(ctx, v, scanOwnedKey, `SELECT user_id, key FROM user_keys ORDER BY user_id, fingerprint`)
+	keys, err := list(ctx, v, v.scanOwnedKey, `SELECT user_id, key FROM user_keys ORDER BY user_id, fingerprint`)
 	return withKeys(users, keys), err
 }
 
@@ -44,7 +45,7 @@ func (v View) UsersOf(ctx context.Context, stack authz.StackID) ([]authz.Profile
 	if err != nil {
 		return nil, err
 	}
-	keys, err := list(ctx, v, scanOwnedKey, `
+	keys, err := list(ctx, v, v.scanOwnedKey, `
 		SELECT user_id, key FROM user_keys
 		WHERE user_id IN (SELECT user_id FROM permissions WHERE stack_id = $1 AND allow_ssh = 1)
 		ORDER BY user_id, fingerprint`, stack.String())
@@ -77,15 +78,41 @@ type ownedKey struct {
 	key  authz.Key // zero: does not parse
 }
 
-func scanOwnedKey(s scanner) (k ownedKey, err error) {
+func (v View) scanOwnedKey(s scanner) (k ownedKey, err error) {
 	var text string
 	if err := s.Scan(&k.user, &text); err != nil {
 		return k, err
 	}
-	if key, err := authz.ParseKey(text, authz.KeyPolicy{}); err == nil {
-		k.key = key
-	}
+	k.key = v.keys.parse(text)
 	return k, nil
+}
+
+// maxKnownKeys bounds the keys that are remembered, to about 25 MB of the longest.
+const maxKnownKeys = 1 << 14
+
+// knownKeys remembers the keys that it has parsed, by their text: a bundle needs all
+// keys of its stack, and to check one takes several times as long as to read it.
+type knownKeys struct {
+	mu     sync.Mutex // guards parsed
+	parsed map[string]authz.Key
+}
+
+// parse returns the zero key for a text that does not parse.
+func (k *knownKeys) parse(text string) authz.Key {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	key, found := k.parsed[text]
+	if found {
+		return key
+	}
+	if parsed, err := authz.ParseKey(text, authz.KeyPolicy{}); err == nil {
+		key = parsed
+	}
+	if k.parsed == nil || len(k.parsed) >= maxKnownKeys {
+		k.parsed = map[string]authz.Key{}
+	}
+	k.parsed[text] = key
+	return key
 }
 
 func withKeys(users []authz.Profile, keys []ownedKey) []authz.Profile {
@@ -102,7 +129,7 @@ func withKeys(users []authz.Profile, keys []ownedKey) []authz.Profile {
 }
 
 func (v View) keysOf(ctx context.Context, user authz.UserID) ([]authz.Key, error) {
-	owned, err := list(ctx, v, scanOwnedKey,
+	owned, err := list(ctx, v, v.scanOwnedKey,
 		`SELECT user_id, key FROM user_keys WHERE user_id = $1 ORDER BY fingerprint`, user.String())
 	if err != nil {
 		return nil, err
