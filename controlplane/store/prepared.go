@@ -23,7 +23,7 @@ func (k keeping) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, errors.Join(errDriver, opened.Close())
 	}
-	return &keeper{c, map[string]sqliteStmt{}}, nil
+	return &keeper{sqliteConn: c, kept: map[string]sqliteStmt{}}, nil
 }
 
 var errDriver = errors.New("driver of SQLite lacks what the store needs")
@@ -52,6 +52,45 @@ type keeper struct {
 	// kept holds those that are not running: one that is, is taken out, so that a
 	// second query of the same text, inside of the first, gets another.
 	kept map[string]sqliteStmt
+	inTx bool
+}
+
+// BeginTx begins a transaction.
+func (k *keeper) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
+	tx, err := k.sqliteConn.BeginTx(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	k.inTx = true
+	return keeperTx{tx, k}, nil
+}
+
+type keeperTx struct {
+	driver.Tx
+	on *keeper
+}
+
+// Commit ends the transaction.
+func (t keeperTx) Commit() error {
+	t.on.inTx = false
+	return t.Tx.Commit()
+}
+
+// Rollback ends it too.
+func (t keeperTx) Rollback() error {
+	t.on.inTx = false
+	return t.Tx.Rollback()
+}
+
+// unbroken takes from a context that it can end, inside of a transaction. To be able
+// to interrupt a statement costs a goroutine, and package sql looks at the context
+// before each, and rolls back when it has ended. A statement alone may take long (a
+// copy, a check of the whole file) and can be interrupted.
+func (k *keeper) unbroken(ctx context.Context) context.Context {
+	if k.inTx {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
 }
 
 // ExecContext runs a statement without rows.
@@ -60,7 +99,7 @@ func (k *keeper) ExecContext(ctx context.Context, query string, args []driver.Na
 	if err != nil {
 		return nil, err
 	}
-	result, err := s.ExecContext(ctx, args)
+	result, err := s.ExecContext(k.unbroken(ctx), args)
 	if err != nil {
 		_ = s.Close() // could only say the same again
 		return nil, err
@@ -74,7 +113,7 @@ func (k *keeper) QueryContext(ctx context.Context, query string, args []driver.N
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.QueryContext(ctx, args)
+	rows, err := s.QueryContext(k.unbroken(ctx), args)
 	if err != nil {
 		_ = s.Close()
 		return nil, err

@@ -105,6 +105,37 @@ func eachKey(t *testing.T, tx *sql.Tx, f func(string)) {
 	}
 }
 
+// Once the context has ended, a change goes no further and leaves nothing.
+func TestKeeper_Cancelled(t *testing.T) {
+	s, _ := newStore(t)
+	for situation, more := range map[string]bool{"before-a-statement": true, "before-the-end": false} {
+		t.Run(situation, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			err := s.Write(ctx, entry("cancelled"), func(tx *store.Tx) error {
+				err := tx.SetMeta(ctx, "a", "1")
+				if err != nil {
+					return err
+				}
+				cancel()
+				if more {
+					err = tx.SetMeta(ctx, "b", "2")
+				}
+				return err
+			})
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("cancelled change: %v", err)
+			}
+			expectAudit(t, s, 0)
+			mustRead(t, s, func(ctx context.Context, v store.View) error {
+				if _, err := v.Meta(ctx, "a"); !errors.Is(err, store.ErrNotFound) {
+					t.Errorf("what was cancelled: %v", err)
+				}
+				return nil
+			})
+		})
+	}
+}
+
 func TestKeeper_Bounded(t *testing.T) {
 	s, _ := newStore(t)
 	for i := range store.MaxKept + 50 {
