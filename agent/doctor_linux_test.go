@@ -49,7 +49,7 @@ func TestExamine(t *testing.T) {
 	delete(w.machine.state.Files, layout.Sudoers)
 	w.machine.mu.Unlock()
 	f, _ = examine(instance)
-	if diff := cmp.Diff([]string{"write file " + layout.Sudoers + ": sudo for alice"}, f.Pending); diff != "" {
+	if diff := cmp.Diff([]string{"write file " + layout.Sudoers + ", prove it by sudo: sudo for alice"}, f.Pending); diff != "" {
 		t.Errorf("pending (-want +got):\n%s", diff)
 	}
 	if steps := w.machine.take(); len(steps) != 0 {
