@@ -25,6 +25,9 @@ type Host struct {
 	// Point is called before and after each step with its name: a failpoint. Nil
 	// does nothing.
 	Point func(name string)
+
+	// sudo is what the installed sudo said it is, so that it is asked once.
+	sudo seenSudo
 }
 
 // Apply makes one step true and looks whether it is. A step may be applied

@@ -42,6 +42,7 @@ func runTool(ctx context.Context, tool string, args ...string) (string, error) {
 	return runToolWith(ctx, nil, tool, args...)
 }
 
+// runToolWith is runTool for a process with attributes, such as another user's rights.
 func runToolWith(ctx context.Context, attr *syscall.SysProcAttr, tool string, args ...string) (string, error) {
 	path, err := toolPath(tool)
 	if err != nil {
@@ -53,6 +54,11 @@ func runToolWith(ctx context.Context, attr *syscall.SysProcAttr, tool string, ar
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.SysProcAttr = attr
 	cmd.Env = []string{"PATH=" + strings.Join(toolFolders, ":"), "LC_ALL=C"}
+	if tool == "sudo" {
+		// It looks up the host's name, for 20 s and more where no name server answers
+		// (resolver(3)), and does without.
+		cmd.Env = append(cmd.Env, "RES_OPTIONS=timeout:1 attempts:1")
+	}
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.WaitDelay = time.Second

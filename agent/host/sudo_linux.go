@@ -15,8 +15,7 @@ import (
 )
 
 // proveTime is how long sudo may take to answer about all users of one change. It
-// bounds what a revocation waits for: sudo asks the name service for the host's
-// name, and one that does not answer takes seconds.
+// bounds what a revocation waits for: sudo looks up the host's name each time.
 const proveTime = 20 * time.Second
 
 // lookSudo says why a rule in our folder would not count, nil when it would
@@ -45,7 +44,7 @@ const sudoersFile = "/etc/sudoers"
 // sudoPolicy is the main file of the sudo that is installed. sudo-rs has one of
 // its own, and reads sudo's where that is missing.
 func (h *Host) sudoPolicy(ctx context.Context) (string, error) {
-	version, err := h.run(ctx, "sudo", "--version")
+	version, err := h.sudoVersion(ctx)
 	if errors.Is(err, errNoTool) {
 		return "", plan.ErrSudoMissing
 	}
@@ -59,6 +58,27 @@ func (h *Host) sudoPolicy(ctx context.Context) (string, error) {
 		return "/etc/sudoers-rs", nil
 	}
 	return sudoersFile, nil
+}
+
+// sudoVersion runs sudo once for each program file that is found in its place: it
+// looks up the host's name even for this, which is slow where the name service is.
+func (h *Host) sudoVersion(ctx context.Context) (string, error) {
+	path, err := toolPath("sudo")
+	if err != nil {
+		return "", err
+	}
+	file, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if h.sudo.is(file) {
+		return h.sudo.version, nil
+	}
+	version, err := h.run(ctx, "sudo", "--version")
+	if err == nil {
+		h.sudo = seenSudo{file, version}
+	}
+	return version, err
 }
 
 func exists(path string) bool {
