@@ -137,7 +137,8 @@ func buildActionRules() map[Action]ActionRule {
 	add("opsworks:", ActionRule{ScopeAccount, LevelDeny}, `
 		CreateStack CreateUserProfile DeleteUserProfile DescribeOperatingSystems DescribeUserProfiles UpdateUserProfile`)
 	add("opsworks:", ActionRule{ScopeSelf, LevelDeny}, `DescribeMyUserProfile UpdateMyUserProfile`)
-	add("latchkey:", ActionRule{ScopeStack, LevelManage}, `CreateJoinToken ExplainAccess ListAccess`)
+	add("latchkey:", ActionRule{ScopeStack, LevelManage}, `CreateJoinToken ExplainAccess ListAccess UpdateStackSettings`)
+	add("latchkey:", ActionRule{ScopeStack, LevelShow}, `DescribeStackSettings`)
 	add("latchkey:", ActionRule{ScopeUser, LevelDeny}, `
 		DescribeUser PutUserPolicy DeleteUserPolicy AttachUserPolicy DetachUserPolicy PutUserPermissionsBoundary
 		DeleteUserPermissionsBoundary TagUser UntagUser CreateAccessKey ListAccessKeys UpdateAccessKey DeleteAccessKey

@@ -219,7 +219,7 @@ instance "silent" is registered and has reported nothing yet`, "serial N of N", 
 			{Action: "opsworks:UpdateStack", Decision: "explicitDeny", Text: "inline policy p1, Statement[0], denies it"},
 			{Action: "opsworks:SetPermission", Decision: "allowed", Text: "level manage"},
 		},
-		Settings: controlplane.AccessSettings{KeysMode: "command", OnRevoke: "lock", Homes: "keep", Stale: "keep", MinRsaBits: got.Settings.MinRsaBits},
+		Settings: controlplane.StackSettings{KeysMode: "command", OnRevoke: "lock", Homes: "keep", Stale: "keep", MinRsaBits: got.Settings.MinRsaBits},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -110,6 +110,7 @@ func (c *ControlPlane) compile(ctx context.Context, stack authz.StackID) (store.
 	var users []authz.Profile
 	var permissions []authz.Permission
 	var confirmed []authz.UserID
+	var set wire.Settings
 	err := c.cfg.Store.Read(ctx, func(v store.View) (err error) {
 		if b.Serial, err = v.Serial(ctx, stack); err != nil {
 			return err
@@ -118,6 +119,9 @@ func (c *ControlPlane) compile(ctx context.Context, stack authz.StackID) (store.
 			return err
 		}
 		if permissions, err = v.PermissionsOn(ctx, stack); err != nil {
+			return err
+		}
+		if set, err = settings(ctx, v, stack); err != nil {
 			return err
 		}
 		if confirmed, err = v.ConfirmedRemovals(ctx, stack, b.IssuedAt.Add(-confirmedFor)); err != nil {
@@ -131,7 +135,7 @@ func (c *ControlPlane) compile(ctx context.Context, stack authz.StackID) (store.
 	}
 	text := wire.Bundle{
 		Format: wire.Format, ControlPlane: c.id, Stack: stack.String(), Epoch: b.Epoch, Serial: b.Serial,
-		Issued: wire.FormatTime(b.IssuedAt), Users: []wire.User{}, Settings: wire.DefaultSettings(),
+		Issued: wire.FormatTime(b.IssuedAt), Users: []wire.User{}, Settings: set,
 		Log: wire.LogHead{Size: b.Log.Size, Root: b.Log.Hash}, Confirmed: []string{},
 	}
 	for _, g := range authz.Resolve(stack, users, permissions, b.IssuedAt).Grants {

@@ -58,7 +58,11 @@ func (c *ControlPlane) explain(ctx context.Context, v store.View, stack authz.St
 		return ExplainAccessResponse{}, err
 	}
 	why := authz.Explain(them.Profile, p, c.cfg.Now())
-	out := showExplanation(st, them.Profile, c.showPermission(p, arn), why)
+	set, err := settings(ctx, v, stack)
+	if err != nil {
+		return ExplainAccessResponse{}, err
+	}
+	out := showExplanation(st, set, them.Profile, c.showPermission(p, arn), why)
 	if err := c.explainOrigin(ctx, v, &out, p); err != nil {
 		return out, err
 	}
@@ -68,17 +72,14 @@ func (c *ControlPlane) explain(ctx context.Context, v store.View, stack authz.St
 	return out, c.explainInstances(ctx, v, &out, st, why)
 }
 
-func showExplanation(st store.Stack, u authz.Profile, worth Permission, why authz.Explanation) ExplainAccessResponse {
-	set := wire.DefaultSettings() // as in every bundle
+func showExplanation(st store.Stack, set wire.Settings, u authz.Profile, worth Permission, why authz.Explanation) ExplainAccessResponse {
 	out := ExplainAccessResponse{
 		IamUserArn: u.ARN.String(), StackId: st.ID.String(), StackName: st.Name,
 		MayEnter: why.May, Text: why.Text, Lines: why.Lines,
 		Level: worth.Level, AllowSsh: worth.AllowSsh, AllowSudo: worth.AllowSudo,
 		Sudo: why.Grant.Sudo, ExpiresAt: worth.ExpiresAt, Ended: why.Ended,
 		SshUsername: u.Username.String(), Uid: int64(u.UID), Keys: []SshKey{}, SelfManagement: u.SelfManagement,
-		Settings: AccessSettings{
-			KeysMode: set.KeysMode, OnRevoke: set.OnRevoke, Homes: set.Homes, Stale: set.Stale, MinRsaBits: int64(set.MinRSABits),
-		},
+		Settings: showSettings(set),
 	}
 	if why.Reason != nil {
 		out.Reason = why.Reason.Code
@@ -252,7 +253,7 @@ func bearsOn(step, login string) bool {
 	return !strings.Contains(step, " (uid ") || strings.Contains(step, " "+login+" (uid ")
 }
 
-func settingsLine(s AccessSettings) string {
+func settingsLine(s StackSettings) string {
 	return "instances are told: keys by " + s.KeysMode + ", accounts on revoke " + s.OnRevoke + ", homes " + s.Homes +
 		", without the control plane " + s.Stale
 }

@@ -103,7 +103,7 @@ type ExplainAccessResponse struct {
 	PermissionsBoundary string   `json:",omitempty"`
 	Decisions           []ActionDecision
 
-	Settings  AccessSettings
+	Settings  StackSettings
 	Instances []InstanceAccess
 	Lines     []string `doc:"all of it in short sentences"`
 }
@@ -119,15 +119,6 @@ type ActionDecision struct {
 	Action   string
 	Decision string `doc:"allowed, explicitDeny or implicitDeny"`
 	Text     string
-}
-
-// AccessSettings are the stack's, as instances get them.
-type AccessSettings struct {
-	KeysMode   string
-	OnRevoke   string
-	Homes      string
-	Stale      string
-	MinRsaBits int64
 }
 
 // InstanceAccess is what an instance last reported, as far as the user is concerned.

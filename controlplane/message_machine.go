@@ -178,3 +178,28 @@ type Command struct {
 	ExitCode       *int64 `json:",omitempty"` // 0 successful, 1 failed
 	Type           string
 }
+
+// StackSettings are what a stack wants of its instances, as they are told.
+type StackSettings struct {
+	KeysMode   string `doc:"how sshd gets keys: command"`
+	OnRevoke   string `doc:"what becomes of an account: lock"`
+	Homes      string `doc:"what becomes of a home: keep"`
+	Stale      string `doc:"without an answer from the control plane: keep, or drop-sudo or drop-all after so many hours: drop-sudo:168h"`
+	MinRsaBits int64
+}
+
+// UpdateStackSettingsRequest changes what it names and keeps the rest.
+type UpdateStackSettingsRequest struct {
+	StackId string
+	Stale   *string `json:",omitempty" doc:"keep, drop-sudo:HOURSh or drop-all:HOURSh"`
+}
+
+// DescribeStackSettingsRequest asks for the settings of one stack.
+type DescribeStackSettingsRequest struct {
+	StackId string
+}
+
+// DescribeStackSettingsResponse holds the settings of one stack.
+type DescribeStackSettingsResponse struct {
+	Settings StackSettings
+}

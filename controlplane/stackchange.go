@@ -49,6 +49,14 @@ func (c *ControlPlane) UpdateStack(ctx context.Context, caller Caller, req Updat
 	})
 }
 
+func copySettings(ctx context.Context, ch *change, from, to authz.StackID) error {
+	set, err := settings(ctx, ch.View, from)
+	if err != nil {
+		return err
+	}
+	return ch.SetStackSettings(ctx, to, store.StackSettings{Stale: set.Stale})
+}
+
 // CloneStack makes a stack like another, with what the request names in another
 // value. With ClonePermissions everybody has on it what he has on the other,
 // otherwise nobody has anything. Instances, join tokens and tags are not cloned.
@@ -76,6 +84,9 @@ func (c *ControlPlane) CloneStack(ctx context.Context, caller Caller, req CloneS
 		}
 		clone.ID = id
 		if err := ch.InsertStack(ctx, clone); err != nil {
+			return err
+		}
+		if err := copySettings(ctx, ch, source, id); err != nil {
 			return err
 		}
 		withPermissions := req.ClonePermissions != nil && *req.ClonePermissions

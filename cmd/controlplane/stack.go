@@ -17,7 +17,7 @@ func newStack() *cobra.Command {
 	}
 	conn := connectionFlags(cmd)
 	return cli.Group(cmd, stackCreate(conn), stackList(conn), stackSummary(conn), stackRename(conn), stackClone(conn),
-		stackTag(conn), stackUntag(conn), stackTags(conn), stackDelete(conn))
+		stackTag(conn), stackUntag(conn), stackTags(conn), stackSettings(conn), stackDelete(conn))
 }
 
 func stackCreate(conn *connection) *cobra.Command {

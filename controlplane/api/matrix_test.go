@@ -38,6 +38,8 @@ func originalMatrix() map[string]string {
 
 func machinesMatrix() map[string]string {
 	return map[string]string{
-		"CreateJoinToken": "- - - - + - - +",
+		"CreateJoinToken":       "- - - - + - - +",
+		"UpdateStackSettings":   "- - - - + - - +",
+		"DescribeStackSettings": "- - - + + - - +",
 	}
 }

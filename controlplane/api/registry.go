@@ -38,9 +38,11 @@ func original() []Action {
 	}
 }
 
-// machines holds our own about instances.
+// machines holds our own about stacks and their instances.
 func machines() []Action {
 	return []Action{
 		action("latchkey:CreateJoinToken", changes, "Make a token that lets one machine join a stack, once.", (*cp).CreateJoinToken),
+		action("latchkey:UpdateStackSettings", changes, "Change what a stack wants of its instances; what is left out stays.", (*cp).UpdateStackSettings),
+		action("latchkey:DescribeStackSettings", reads, "Show what a stack wants of its instances.", (*cp).DescribeStackSettings),
 	}
 }
