@@ -62,6 +62,9 @@ type Agent struct {
 	// Built is when the program was made; zero when that is not known. It was never
 	// earlier.
 	Built time.Time
+	// BreakGlass says what is wrong with the machine's account for emergencies; nil
+	// looks at none. The ledger says which accounts are ours.
+	BreakGlass func(ctx context.Context, owned plan.Ledger) error
 
 	bundle *wire.Bundle // the newest accepted; nil before the first
 	held   *wire.Bundle // a newer one that is held; nil when none is
@@ -78,6 +81,7 @@ type Agent struct {
 	breaker breaker
 	contest contest
 	clock   clock
+	glass   glass
 	froze   bool      // the last pass found the machine frozen
 	looked  time.Time // when the last pass ended
 
@@ -246,6 +250,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := a.Load(); err != nil {
 		a.Log.Error("start without stored bundle", "reason", err)
 		a.trouble = err
+	}
+	if a.BreakGlass == nil {
+		a.glass.text = ""
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	out := newOutbox(a.Source, a.Log)

@@ -121,6 +121,7 @@ func (a *Agent) recall() {
 		a.Log.Warn("times of before are not known", "reason", err)
 		return
 	}
+	a.glass.text = s.BreakGlass
 	a.clock.seen, _ = time.Parse(time.RFC3339, s.Seen) // "" before the first
 	if contact, err := time.Parse(time.RFC3339, s.Contact); err == nil {
 		a.contact = contact

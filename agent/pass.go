@@ -62,6 +62,7 @@ func (a *Agent) LockedPass(ctx context.Context) (report wire.Report, err error) 
 	report = wire.Report{Epoch: a.bundle.Epoch, Serial: a.bundle.Serial, Facts: a.Facts,
 		Steps: []wire.Result{}, Refused: []wire.Result{}}
 	a.noteClock()
+	a.checkGlass(ctx, owned)
 	why := a.Frozen()
 	a.noteFreeze(why)
 	if why != nil {
@@ -168,7 +169,10 @@ func (a *Agent) finish(report wire.Report, err error) (wire.Report, error) {
 	if a.breaker.aside {
 		report.Refused = append(report.Refused, a.asideResult())
 	}
-	status := cache.Status{Pass: report.At, Report: report}
+	if a.glass.wrong != nil {
+		report.Refused = append(report.Refused, result("break-glass account", a.glass.wrong))
+	}
+	status := cache.Status{BreakGlass: a.glass.text, Pass: report.At, Report: report}
 	if !a.clock.seen.IsZero() {
 		status.Seen = wire.FormatTime(a.clock.seen)
 	}

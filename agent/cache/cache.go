@@ -124,11 +124,13 @@ func (d *Dir) SaveLedger(l plan.Ledger) error { return d.store(ledgerFile, l) }
 
 // Status is what the last pass came to, for people.
 type Status struct {
-	Pass    string      `json:"pass"`    // when the last pass ended, RFC 3339
-	Contact string      `json:"contact"` // when the control plane last answered
-	Seen    string      `json:"seen"`    // the latest time that was believed
-	Trouble string      `json:"trouble"` // why it does not answer, or what of it was refused
-	Report  wire.Report `json:"report"`
+	Pass    string `json:"pass"`    // when the last pass ended, RFC 3339
+	Contact string `json:"contact"` // when the control plane last answered
+	Seen    string `json:"seen"`    // the latest time that was believed
+	Trouble string `json:"trouble"` // why it does not answer, or what of it was refused
+	// BreakGlass is how the account for emergencies was found; empty when nobody looks.
+	BreakGlass string      `json:"break_glass"`
+	Report     wire.Report `json:"report"`
 }
 
 // Status returns what the last pass came to, or fs.ErrNotExist.

@@ -83,6 +83,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"processes":        testProcesses,
 	"hook":             testHook,
 	"sshd":             testSSHD,
+	"break-glass":      testBreakGlass,
 	"doctor":           testDoctor,
 	"doctor-looks":     testDoctorLooks,
 	"inventory":        testInventory,

@@ -108,7 +108,7 @@ func printState(cmd *cobra.Command, s state) error {
 	}
 	if s.Last != nil {
 		rows = append(rows, []string{"last pass", s.Last.Pass}, []string{"last answer", s.Last.Contact},
-			[]string{"trouble", s.Last.Trouble})
+			[]string{"trouble", s.Last.Trouble}, []string{"break-glass", orNobodyLooks(s.Last.BreakGlass)})
 	}
 	if err := cli.Table(cmd.OutOrStdout(), []string{"WHAT", "VALUE"}, rows); err != nil {
 		return err
@@ -130,6 +130,14 @@ func printState(cmd *cobra.Command, s state) error {
 		}
 	}
 	return nil
+}
+
+// orNobodyLooks says it where no account for emergencies is looked at.
+func orNobodyLooks(text string) string {
+	if text == "" {
+		return "warning: no account for emergencies is looked at (run --break-glass ACCOUNT)"
+	}
+	return text
 }
 
 func (p program) explain() *cobra.Command {

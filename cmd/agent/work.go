@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"time"
@@ -8,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"latchkey/agent"
+	"latchkey/agent/host"
+	"latchkey/agent/plan"
 	"latchkey/agent/safefile"
 	"latchkey/authz/wire"
 	"latchkey/cmd/internal/cli"
@@ -31,7 +34,8 @@ func (p program) run() *cobra.Command {
 		Args:    cli.Args(),
 	}
 	interval := cmd.Flags().Duration("interval", defaultInterval, "how often to look at the machine when there is no news")
-	cli.Settings(cmd, "interval")
+	breakGlass := cmd.Flags().String("break-glass", "", "the local `ACCOUNT` for emergencies, looked at daily and never changed")
+	cli.Settings(cmd, "interval", "break-glass")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *interval < minInterval || *interval > maxInterval {
 			return cli.Usage("--interval 30s", "interval %s is not between %s and %s", *interval, minInterval, maxInterval)
@@ -41,6 +45,9 @@ func (p program) run() *cobra.Command {
 			return err
 		}
 		a.Interval = *interval
+		if a.BreakGlass, err = p.breakGlass(*breakGlass); err != nil {
+			return err
+		}
 		release, err := a.Cache.LockRun()
 		if errors.Is(err, safefile.ErrLocked) {
 			return cli.Hint(errors.New("another latchkey-agent runs on this machine"), "latchkey-agent status")
@@ -55,6 +62,21 @@ func (p program) run() *cobra.Command {
 		return a.Run(cmd.Context())
 	}
 	return cmd
+}
+
+// breakGlass returns what looks at the account for emergencies, nil without a name.
+func (p program) breakGlass(account string) (func(context.Context, plan.Ledger) error, error) {
+	if account == "" {
+		return nil, nil
+	}
+	user, err := host.ParseLocalName(account)
+	if err != nil {
+		return nil, cli.Usage("--break-glass ACCOUNT, the name of an account of this machine", "%s", err)
+	}
+	machine := p.machine()
+	return func(ctx context.Context, owned plan.Ledger) error {
+		return machine.BreakGlass(ctx, user, owned, time.Now())
+	}, nil
 }
 
 func (p program) plan() *cobra.Command {
