@@ -65,6 +65,9 @@ type Agent struct {
 	// BreakGlass says what is wrong with the machine's account for emergencies; nil
 	// looks at none. The ledger says which accounts are ours.
 	BreakGlass func(ctx context.Context, owned plan.Ledger) error
+	// ProveHook says in what the installed login hook does not answer for a grant's
+	// first key as the grant wants it; nil asks nobody.
+	ProveHook func(ctx context.Context, g authz.Grant) error
 
 	bundle *wire.Bundle // the newest accepted; nil before the first
 	held   *wire.Bundle // a newer one that is held; nil when none is
@@ -82,6 +85,7 @@ type Agent struct {
 	contest contest
 	clock   clock
 	glass   glass
+	untrue  error     // what the last self-test found
 	froze   bool      // the last pass found the machine frozen
 	looked  time.Time // when the last pass ended
 

@@ -82,6 +82,7 @@ func (a *Agent) LockedPass(ctx context.Context) (report wire.Report, err error) 
 		}
 		if err != nil || p.Empty() || round == maxRounds-1 {
 			report.Refused = refusals(p.Refused)
+			a.selfTest(ctx, anyDone(report.Steps), have, owned)
 			report.Steps = withUndone(report.Steps, p)
 			return a.finish(report, err)
 		}
@@ -91,6 +92,7 @@ func (a *Agent) LockedPass(ctx context.Context) (report wire.Report, err error) 
 			return report, err
 		}
 		if !anyDone(results) {
+			a.selfTest(ctx, anyDone(report.Steps), have, owned)
 			report.Refused = refusals(p.Refused)
 			return a.finish(report, nil)
 		}
@@ -168,6 +170,9 @@ func (a *Agent) finish(report wire.Report, err error) (wire.Report, error) {
 	}
 	if a.breaker.aside {
 		report.Refused = append(report.Refused, a.asideResult())
+	}
+	if a.untrue != nil {
+		report.Refused = append(report.Refused, result("login hook", a.untrue))
 	}
 	if a.glass.wrong != nil {
 		report.Refused = append(report.Refused, result("break-glass account", a.glass.wrong))

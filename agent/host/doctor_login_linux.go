@@ -90,9 +90,36 @@ func (h *Host) settingsFor(ctx context.Context, user string, options []string) (
 	return settings, nil
 }
 
-// askHook runs the login hook as sshd does: as its own user, without other groups,
-// for the first key of the account.
+// askHook asks the login hook for the first key of the account.
 func (h *Host) askHook(ctx context.Context, g authz.Grant, as plan.Account) *doctor.Answer {
+	start := time.Now()
+	lines, err := h.hookLines(ctx, g, as)
+	return &doctor.Answer{Took: time.Since(start), Key: strings.Contains(lines, g.Keys[0].String()), Err: err}
+}
+
+// ProveHook says in what the installed login hook does not answer for the first key of
+// a grant as the grant wants it, nil when it does.
+func (h *Host) ProveHook(ctx context.Context, g authz.Grant) error {
+	as, found, err := account(h.Layout.HookUser)
+	if err == nil && !found {
+		err = fmt.Errorf("there is no account %s", h.Layout.HookUser)
+	}
+	if err != nil {
+		return err
+	}
+	lines, err := h.hookLines(ctx, g, as)
+	if err != nil {
+		return fmt.Errorf("for %s: %w", g.Username, err)
+	}
+	if lines != authz.AuthorizedKeysLine(g, g.Keys[0])+"\n" {
+		return fmt.Errorf("for %s its answer is another: %d bytes", g.Username, len(lines))
+	}
+	return nil
+}
+
+// hookLines runs the login hook as sshd does: as its own user, without other groups,
+// for the first key of the account.
+func (h *Host) hookLines(ctx context.Context, g authz.Grant, as plan.Account) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, hookTime)
 	defer cancel()
 	typ, blob, _ := strings.Cut(g.Keys[0].String(), " ")
@@ -101,19 +128,15 @@ func (h *Host) askHook(ctx context.Context, g authz.Grant, as plan.Account) *doc
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: as.UID, Gid: as.GID}}
 	stdout, stderr := &bounded{most: 64 << 10}, &bounded{most: 4 << 10}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	start := time.Now()
 	err := cmd.Run()
-	a := &doctor.Answer{Took: time.Since(start), Key: strings.Contains(stdout.String(), typ+" "+blob)}
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		a.Err = fmt.Errorf("no answer within %s", hookTime)
+		return "", fmt.Errorf("no answer within %s", hookTime)
 	case errors.As(err, &exit):
-		a.Err = &exitError{filepath.Base(h.Layout.Hook), exit.ExitCode(), oneLine(stderr.String())}
-	default:
-		a.Err = err
+		return "", &exitError{filepath.Base(h.Layout.Hook), exit.ExitCode(), oneLine(stderr.String())}
 	}
-	return a
+	return stdout.String(), err
 }
 
 func (h *Host) examineSSHD(ctx context.Context) doctor.SSHD {

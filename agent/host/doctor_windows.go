@@ -6,6 +6,7 @@ import (
 
 	"latchkey/agent/doctor"
 	"latchkey/agent/plan"
+	"latchkey/authz"
 )
 
 // Examine is not there for Windows yet.
@@ -20,3 +21,6 @@ func (h *Host) EnableService(context.Context) error { return errors.ErrUnsupport
 func (h *Host) Inventory(context.Context, plan.Ledger) (Inventory, error) {
 	return Inventory{}, errors.ErrUnsupported
 }
+
+// ProveHook is not there for Windows yet.
+func (h *Host) ProveHook(context.Context, authz.Grant) error { return errors.ErrUnsupported }

@@ -84,6 +84,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"hook":             testHook,
 	"sshd":             testSSHD,
 	"break-glass":      testBreakGlass,
+	"prove-hook":       testProveHook,
 	"doctor":           testDoctor,
 	"doctor-looks":     testDoctorLooks,
 	"inventory":        testInventory,

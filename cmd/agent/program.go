@@ -62,8 +62,9 @@ func (p program) agent(w io.Writer) (*agent.Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	machine := p.machine()
 	return &agent.Agent{
-		Identity: identity, Cache: dir, Source: source, Machine: p.machine(), Layout: plan.Linux(),
+		Identity: identity, Cache: dir, Source: source, Machine: machine, ProveHook: machine.ProveHook, Layout: plan.Linux(),
 		Facts: p.facts(identity.Server), Log: log, Interval: defaultInterval, Now: time.Now, Built: built(),
 	}, nil
 }
