@@ -3,6 +3,7 @@ package agent_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,11 +19,18 @@ func TestBreakGlass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.settle(newBundle(7, newUser("alice", 20001, true)))
-		var fault error
-		looks := 0
+		var (
+			mu    sync.Mutex
+			fault error // guarded by mu
+			looks int   // guarded by mu
+		)
+		fails := func(err error) { mu.Lock(); defer mu.Unlock(); fault = err }
+		looked := func() int { mu.Lock(); defer mu.Unlock(); return looks }
 		stop := w.runWith(func(a *agent.Agent) {
 			a.Interval = time.Hour
 			a.BreakGlass = func(_ context.Context, owned plan.Ledger) error {
+				mu.Lock()
+				defer mu.Unlock()
 				looks++
 				if len(owned.Accounts) != 1 {
 					t.Errorf("the ledger has %d accounts", len(owned.Accounts))
@@ -40,20 +48,20 @@ func TestBreakGlass(t *testing.T) {
 		later(time.Hour)
 		said("in order at 2000-01-01T00:", 0)
 		w.source.received()
-		fault = error(&authz.Refusal{Code: "break_glass", Text: "the key has ended"})
+		fails(&authz.Refusal{Code: "break_glass", Text: "the key has ended"})
 		later(24 * time.Hour)
 		said("the key has ended", 1)
 		if reports := w.source.received(); len(reports) != 1 || codes(reports[0].Refused)["break_glass"] != 1 {
 			t.Errorf("the reports are %+v", reports)
 		}
-		if looks < 2 || looks > 3 { // at the start, when it was found, and perhaps an hour later
-			t.Errorf("%d looks in a day", looks)
+		if n := looked(); n < 2 || n > 3 { // at the start, when it was found, and perhaps an hour later
+			t.Errorf("%d looks in a day", n)
 		}
 		later(3 * time.Hour)
-		if looks < 5 || looks > 7 {
-			t.Errorf("%d looks after three hours of trouble", looks)
+		if n := looked(); n < 5 || n > 7 {
+			t.Errorf("%d looks after three hours of trouble", n)
 		}
-		fault = nil
+		fails(nil)
 		later(2 * time.Hour)
 		said("in order at", 0)
 		stop()

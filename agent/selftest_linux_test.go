@@ -3,6 +3,7 @@ package agent_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -18,10 +19,17 @@ func TestSelfTest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.issue(newBundle(7, newUser("alice", 20001, true)))
-		asked := ""
-		var fault error
+		var (
+			mu    sync.Mutex
+			asked string // guarded by mu
+			fault error  // guarded by mu
+		)
+		fails := func(err error) { mu.Lock(); defer mu.Unlock(); fault = err }
+		take := func() string { mu.Lock(); defer mu.Unlock(); who := asked; asked = ""; return who }
 		stop := w.runWith(func(a *agent.Agent) {
 			a.ProveHook = func(_ context.Context, g authz.Grant) error {
+				mu.Lock()
+				defer mu.Unlock()
 				asked += g.Username.String() + " "
 				return fault
 			}
@@ -31,10 +39,9 @@ func TestSelfTest(t *testing.T) {
 			t.Helper()
 			later(interval)
 			status, err := w.dir.Status()
-			if asked != who || err != nil || codes(status.Report.Refused)["self_test"] != told {
+			if asked := take(); asked != who || err != nil || codes(status.Report.Refused)["self_test"] != told {
 				t.Errorf("%s: asked for %q, want %q; the report says\n%s%v", situation, asked, who, faults(status.Report), err)
 			}
-			asked = ""
 		}
 		want("sshd-does-not-ask-us", "", 0)
 		a := w.agent()
@@ -53,17 +60,16 @@ func TestSelfTest(t *testing.T) {
 		want("a-step-fails-before-her", "alice ", 0)
 		w.machine.breaks(nil)
 		later(2 * interval)
-		asked = ""
+		take()
 
-		fault = errors.New("latchkey-keys ended with code 1")
+		fails(errors.New("latchkey-keys ended with code 1"))
 		w.issue(newBundle(10, newUser("alice", 20001, true)))
 		later(interval)
-		if asked == "" || w.machine.may("alice") != "open keys sudo" || w.machine.may("aaron") != "locked" {
+		if asked := take(); asked == "" || w.machine.may("alice") != "open keys sudo" || w.machine.may("aaron") != "locked" {
 			t.Errorf("asked for %q, alice has %q, aaron %q", asked, w.machine.may("alice"), w.machine.may("aaron"))
 		}
-		asked = ""
 		want("still-wrong", "alice ", 1)
-		fault = nil
+		fails(nil)
 		want("right-again", "alice ", 0)
 		want("right", "", 0)
 	})
