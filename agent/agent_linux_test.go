@@ -24,9 +24,10 @@ import (
 	"latchkey/authz/wire"
 )
 
-// TestRun_ControlPlaneAway holds I3, R92 and R141: whatever the control plane does
-// not say or says wrongly, nothing is taken away, the machine is looked at every
-// interval all the same, damage is repaired, and the control plane is not flooded.
+// TestRun_ControlPlaneAway holds I3, R78 in part, R92, R141 and T-L1 in part: whatever
+// the control plane does not say or says wrongly, nothing is taken away, the machine is
+// looked at every interval all the same, damage is repaired, and the control plane is
+// not flooded.
 func TestRun_ControlPlaneAway(t *testing.T) {
 	refused := func(status int) func(context.Context, int) ([]byte, bool, error) {
 		return func(context.Context, int) ([]byte, bool, error) {
@@ -161,9 +162,9 @@ func TestRun_Recovers(t *testing.T) {
 	})
 }
 
-// TestRun_RefusedBundle holds R76, R97, R98 and R105: a bundle that is not
-// good changes neither the machine nor what is stored; it is said why; the next
-// good one is taken.
+// TestRun_RefusedBundle holds R76 in part, R82 in part, R97 in part, R98 and T-L3 in
+// part: a bundle that is not good changes neither the machine nor what is stored; it is
+// said why; the next good one is taken.
 func TestRun_RefusedBundle(t *testing.T) {
 	good := newBundle(7, newUser("alice", 20001, true))
 	next := func(change func(*wire.Bundle)) func(*testing.T, signer) []byte {
@@ -270,7 +271,8 @@ func readDir(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// TestRun_Expiry: a grant ends at its instant, with no network and a long interval.
+// TestRun_Expiry: a grant ends at its instant, with no network and a long interval
+// (requirement R11).
 func TestRun_Expiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -307,9 +309,9 @@ func TestRun_Expiry(t *testing.T) {
 	})
 }
 
-// TestLoad_AnyInterruption is a kill -9 at every step of taking a bundle: with
-// what is on the disk at that moment a new agent starts without a network, from
-// the old bundle or the new one, and no older one is ever accepted again.
+// TestLoad_AnyInterruption is a kill -9 at every step of taking a bundle: with what is
+// on the disk at that moment a new agent starts without a network, from the old bundle
+// or the new one, and no older one is ever accepted again (requirement R98).
 func TestLoad_AnyInterruption(t *testing.T) {
 	w := newWorld(t)
 	w.settle(newBundle(7, newUser("alice", 20001, true)))
@@ -348,8 +350,8 @@ func TestLoad_AnyInterruption(t *testing.T) {
 	}
 }
 
-// TestFetch_StoredFirst: the machine hears of a bundle only when it is stored, so
-// a kill in the middle of a pass goes on with the same one.
+// TestFetch_StoredFirst: the machine hears of a bundle only when it is stored, so a
+// kill in the middle of a pass goes on with the same one (requirement R98).
 func TestFetch_StoredFirst(t *testing.T) {
 	w := newWorld(t)
 	w.settle(newBundle(7, newUser("alice", 20001, true)))
@@ -385,7 +387,7 @@ func TestFetch_StoredFirst(t *testing.T) {
 	}
 }
 
-// TestRun_DamagedFolder holds R104: what cannot be read is never taken for
+// TestRun_DamagedFolder holds R104 in part: what cannot be read is never taken for
 // nothing. The machine stays as it is and it is said why.
 func TestRun_DamagedFolder(t *testing.T) {
 	damage := map[string]struct {

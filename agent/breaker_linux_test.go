@@ -111,8 +111,9 @@ func lead(t *testing.T, l life) {
 	}
 }
 
-// TestBreaker is T-L5 with real processes that really die: a bundle on which the agent
-// crashes three times is set aside, the one before it serves, the one after it is taken.
+// TestBreaker is R145 and T-L5 with real processes that really die: a bundle on which
+// the agent crashes three times is set aside, the one before it serves, the one after
+// it is taken.
 func TestBreaker(t *testing.T) {
 	if text := os.Getenv("LATCHKEY_TEST_LIFE"); text != "" {
 		var l life

@@ -16,8 +16,9 @@ const (
 	year = 365 * 24 * time.Hour
 )
 
-// TestClock is the table of requirement R150 (T-L9). Everything starts 20 minutes after
-// an agent began with a right clock: gone ended 10 minutes ago, soon ends in 100.
+// TestClock is the table of requirement R150 (R100 in part, T-L9 in part). Everything
+// starts 20 minutes after an agent began with a right clock: gone ended 10 minutes ago,
+// soon ends in 100.
 func TestClock(t *testing.T) {
 	const silent = time.Duration(1 << 62) // the control plane does not say what time it is
 	const every = 2 * time.Minute         // fewer looks than usual
@@ -113,7 +114,8 @@ func clockSaid(t *testing.T, w *world) string {
 	return ""
 }
 
-// TestClock_Built: no time before the program was made is believed, not even the first.
+// TestClock_Built: no time before the program was made is believed, not even the first
+// (requirement R150).
 func TestClock_Built(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -135,7 +137,7 @@ func TestClock_Built(t *testing.T) {
 }
 
 // TestClock_Waits: a clock that jumps about neither makes the agent spin nor stand
-// still, and is no news again and again.
+// still, and is no news again and again (requirement R150 and T-L9 in part).
 func TestClock_Waits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -73,6 +73,7 @@ func encode(t *testing.T, v any) []byte {
 	return text
 }
 
+// TestEnroll holds R79 in part and R85.
 func TestEnroll(t *testing.T) {
 	dir, path := newDir(t)
 	d := newDoor(t)

@@ -12,8 +12,8 @@ import (
 	"latchkey/authz/wire"
 )
 
-// TestFreeze_Pass is requirement R149: while the file is there no step is taken and
-// everything else goes on.
+// TestFreeze_Pass is requirement R149 in part: while the file is there no step is taken
+// and everything else goes on.
 func TestFreeze_Pass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -93,7 +93,7 @@ func TestFreeze_ByName(t *testing.T) {
 }
 
 // TestFreeze_Restart: an agent that starts frozen leaves a machine alone that it has
-// never touched.
+// never touched (T-L8 in part).
 func TestFreeze_Restart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -19,8 +19,9 @@ func crowd(n, sudoers int) (users []wire.User) {
 	return users
 }
 
-// TestHold is the table of requirement R143: what a new bundle may take from ten users
-// of whom two have sudo, without a word of confirmation and with one.
+// TestHold is the table of requirement R143 (R105, T-L3 in part): what a new bundle may
+// take from ten users of whom two have sudo, without a word of confirmation and with
+// one.
 func TestHold(t *testing.T) {
 	ids := func(users []wire.User) (ids []string) {
 		for _, u := range users {

@@ -10,10 +10,11 @@ import (
 	"latchkey/authz/wire"
 )
 
-// TestPass_HostileBundle gives the agent, well signed, every name, key and uid of
-// the catalogue (security 3.1, 3.2, 3.4), as a thief of the signing key would:
-// none reaches the machine, each is refused for its own reason, and the honest
-// users before, between and behind them are set up.
+// TestPass_HostileBundle gives the agent, well signed, every name, key and uid of the
+// catalogue, as a thief of the signing key would: none
+// reaches the machine, each is refused for its own reason, and the honest users
+// before, between and behind them are set up (requirements R16 in part, R20, R48, R77,
+// R105, R147, T-U1 in part, T-U5 and T-S1).
 func TestPass_HostileBundle(t *testing.T) {
 	w := newWorld(t)
 	w.machine.change(func(s *plan.State) {
@@ -107,7 +108,8 @@ func named(login string, uid int64) wire.User {
 
 type hostile struct{ text, code string }
 
-// hostileNames are the names of security 3.2 (U1, U2) and 3.4 (S1).
+// hostileNames are the names of the catalogue: what a login name and what a line of
+// sudoers must not be.
 func hostileNames() []hostile {
 	var all []hostile
 	for code, names := range map[string][]string{
@@ -137,7 +139,7 @@ func hostileNames() []hostile {
 	return all
 }
 
-// hostileKeys are the keys of security 3.1, those whose form says it all.
+// hostileKeys are the keys of the catalogue, those whose form says it all.
 func hostileKeys() []hostile {
 	const a, b = keyA, keyB
 	bare := strings.TrimPrefix(keyA, "ssh-ed25519 ")
@@ -193,7 +195,7 @@ func sshKey(parts ...string) string {
 	return parts[0] + " " + base64.StdEncoding.EncodeToString(blob)
 }
 
-// hostileUIDs are the uids of security 3.2 (U5).
+// hostileUIDs are the uids of the catalogue.
 var hostileUIDs = []struct {
 	uid  int64
 	code string

@@ -23,7 +23,7 @@ func serials(reports []wire.Report) []int64 {
 }
 
 // TestReport_OncePerChange: what changed is told once; a machine on which nothing
-// changes is silent.
+// changes is silent (requirement R154 in part and T-F14).
 func TestReport_OncePerChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -51,8 +51,8 @@ func TestReport_OncePerChange(t *testing.T) {
 	})
 }
 
-// TestReport_LastingFault: a step that goes wrong in every pass is told once, and
-// that it went well in the end is told too.
+// TestReport_LastingFault: a step that goes wrong in every pass is told once, and that
+// it went well in the end is told too (requirement R154 in part).
 func TestReport_LastingFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -20,9 +20,9 @@ func three() []wire.User {
 	return []wire.User{newUser("alice", 20001, true), newUser("bob", 20002, true), newUser("carol", 20003, false)}
 }
 
-// TestPass_OneStepFails lets each step of setting three users up go wrong by
-// itself: what does not hang on it is done, the report tells it, and when the
-// fault is gone the next pass does the rest.
+// TestPass_OneStepFails lets each step of setting three users up go wrong by itself:
+// what does not hang on it is done, the report tells it, and when the fault is gone
+// the next pass does the rest (requirements R44 and R147).
 func TestPass_OneStepFails(t *testing.T) {
 	all := map[string]string{"alice": "open keys sudo", "bob": "open keys sudo", "carol": "open keys"}
 	without := func(user, has string) map[string]string {
@@ -148,7 +148,8 @@ func TestPass_RemovalsGoFirst(t *testing.T) {
 	}
 }
 
-// TestPass_NotProved: a step that says it was done and was not is no success.
+// TestPass_NotProved: a step that says it was done and was not is no success
+// (requirement R147).
 func TestPass_NotProved(t *testing.T) {
 	w := newWorld(t)
 	w.machine.lie = func(s plan.Step) bool { return s.Op == plan.OpWriteKeys && s.User.String() == "alice" }
@@ -162,8 +163,9 @@ func TestPass_NotProved(t *testing.T) {
 	w.wantAll(map[string]string{"alice": "open sudo", "bob": "open keys sudo", "carol": "open keys"})
 }
 
-// TestPass_HeirOfAName: in one pass the account of the earlier user goes and the
-// one of the new user comes; the earlier home is kept.
+// TestPass_HeirOfAName: in one pass the account of the earlier user goes and the one
+// of the new user comes; the earlier home is kept (requirements R31, R32 in part and
+// T-U16 in part).
 func TestPass_HeirOfAName(t *testing.T) {
 	w := newWorld(t)
 	w.settle(newBundle(7, three()...))
@@ -269,7 +271,7 @@ func TestPass_Ledger(t *testing.T) {
 func second[T any](_ T, err error) error { return err }
 
 // TestPass_IntentNotStored: the disk is full, or worse, when the intent is to be
-// stored.
+// stored (requirement R46).
 func TestPass_IntentNotStored(t *testing.T) {
 	w := newWorld(t)
 	w.issue(newBundle(7, three()...))
@@ -350,7 +352,8 @@ func name(t *testing.T, s string) authz.Username {
 }
 
 // TestPass_UnmanagedStays holds I6: accounts, files and groups that the ledger does
-// not name are the same after everything the agent can do.
+// not name are the same after everything the agent can do (requirement R15 in part and
+// T-U2 in part).
 func TestPass_UnmanagedStays(t *testing.T) {
 	w := newWorld(t)
 	foreign := func() string {

@@ -54,6 +54,7 @@ func resource(t *testing.T, arn string) iam.Resource {
 	return r
 }
 
+// TestDecide holds R110 and R169 in part.
 func TestDecide(t *testing.T) {
 	const (
 		on, off  = `"arn:aws:opsworks:*:*:stack/11111111-1111-4111-8111-111111111111/"`, `"arn:aws:opsworks:*:*:stack/22222222-2222-4222-8222-222222222222/"`

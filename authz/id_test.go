@@ -42,6 +42,7 @@ func TestParseID(t *testing.T) {
 	}
 }
 
+// TestParseUID holds R19.
 func TestParseUID(t *testing.T) {
 	for s, want := range map[string]authz.UID{"1000": 1000, "20000": 20000, "59999": 59999} {
 		if got, err := authz.ParseUID(s); err != nil || got != want || got.String() != s {

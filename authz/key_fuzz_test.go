@@ -13,8 +13,8 @@ import (
 var keyForm = regexp.MustCompile(`^(ssh-ed25519|sk-ssh-ed25519@openssh\.com|ecdsa-sha2-nistp(256|384|521)|` +
 	`sk-ecdsa-sha2-nistp256@openssh\.com|ssh-rsa) [A-Za-z0-9+/]+={0,2}$`)
 
-// FuzzParseKey: what is accepted is printed in the one form and parses to itself; what is
-// not gives no key and one of the named reasons.
+// FuzzParseKey: what is accepted is printed in the one form and parses to itself; what
+// is not gives no key and one of the named reasons (requirements R7 and R10).
 func FuzzParseKey(f *testing.F) {
 	for _, group := range [][]keyCase{
 		keyLineCases(), keyTypeCases(), keyBase64Cases(), keyCommentCases(), keyPrivateCases(), ed25519Cases(), ecdsaCases(),

@@ -13,8 +13,8 @@ import (
 	"latchkey/authz"
 )
 
-// TestParseKey_LikeKeygen is the differential check of requirement R13: every key
-// that we accept, ssh-keygen reads too, and both print the same fingerprint.
+// TestParseKey_LikeKeygen is the differential check of requirement R13 in part: every
+// key that we accept, ssh-keygen reads too, and both print the same fingerprint.
 func TestParseKey_LikeKeygen(t *testing.T) {
 	needTool(t, "ssh-keygen")
 	for situation, args := range map[string][]string{

@@ -47,7 +47,8 @@ func keyPrivateCases() []keyCase {
 }
 
 // TestParseKey_PrivateFiles gives real private key files of every format that
-// ssh-keygen writes to the parser, whole and in part.
+// ssh-keygen writes to the parser, whole and in part (requirement R8 and T-K29 in
+// part).
 func TestParseKey_PrivateFiles(t *testing.T) {
 	needTool(t, "ssh-keygen")
 	for format, args := range map[string][]string{

@@ -32,6 +32,10 @@ type keyCase struct {
 	policy authz.KeyPolicy
 }
 
+// TestParseKey holds R1, R2, R3, R4, R5 in part, R6 in part, R7, R8, T-K0, T-K1, T-K2,
+// T-K3, T-K4, T-K5, T-K6, T-K7, T-K8, T-K9, T-K10, T-K11, T-K12, T-K13, T-K14, T-K15,
+// T-K16, T-K17, T-K18, T-K19, T-K20, T-K21, T-K22, T-K23, T-K24, T-K25, T-K26, T-K27,
+// T-K28, T-K29 in part, T-K33 and T-K34.
 func TestParseKey(t *testing.T) {
 	for _, group := range [][]keyCase{
 		keyLineCases(), keyTypeCases(), keyBase64Cases(), keyCommentCases(), keyPrivateCases(),
@@ -322,8 +326,8 @@ func ecdsaCases() []keyCase {
 		text: "ecdsa-sha2-nistp256 " + wireForm([]byte("ecdsa-sha2-nistp256"), []byte("nistp384"), ecdsaPoint(elliptic.P384()))})
 }
 
-// TestParseKey_Time holds every costly text to the 50 ms of requirement R10. The
-// best of five runs counts, so that a busy machine does not.
+// TestParseKey_Time holds every costly text to the 50 ms of requirement R10. The best
+// of five runs counts, so that a busy machine does not (T-K17).
 func TestParseKey_Time(t *testing.T) {
 	texts := map[string]string{
 		"prime-4096":    rsaText(65537, primeAbove(new(big.Int).Lsh(big.NewInt(1), 4095))),

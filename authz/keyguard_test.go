@@ -3,7 +3,8 @@ package authz
 import "testing"
 
 // TestGuarded plants a panic in the place of the parser: it must come out as a
-// refusal, whatever the parser had returned by then (requirements R10, R169).
+// refusal, whatever the parser had returned by then (requirements R10, R169 in
+// part).
 func TestGuarded(t *testing.T) {
 	for situation, fault := range map[string]func(){
 		"text":          func() { panic("planted") },

@@ -118,6 +118,7 @@ func checkSystemFiles(t tree) []string {
 	return broken
 }
 
+// checkLibraries holds R156 in part.
 func checkLibraries(t tree) []string {
 	below := func(p, prefix string) bool { return p == prefix || strings.HasPrefix(p, prefix+"/") }
 	var broken []string
@@ -135,7 +136,8 @@ func checkLibraries(t tree) []string {
 	return broken
 }
 
-// checkHook follows the imports of cmd/keys through the repository.
+// checkHook follows the imports of cmd/keys through the repository (requirement R59 in
+// part).
 func checkHook(t tree) []string {
 	imports := map[string][]string{}
 	for _, s := range t.code() {
@@ -250,9 +252,9 @@ func checkExits(t tree) []string {
 	return broken
 }
 
-// checkMessages: nothing that crosses between control plane and instances can
-// name a command, a path or an address to fetch, and every member is of a plain
-// type, so that nothing hides in it.
+// checkMessages: nothing that crosses between control plane and instances can name a
+// command, a path or an address to fetch, and every member is of a plain type, so that
+// nothing hides in it (requirement R77).
 func checkMessages(t tree) []string {
 	words := []string{"command", "cmd", "exec", "run", "script", "shell", "args", "argv", "path", "file", "dir", "folder", "url", "uri", "link", "href", "env"}
 	structs := map[string]bool{}
@@ -339,7 +341,8 @@ func open(member *ast.Field) bool {
 	return slices.ContainsFunc(member.Names, (*ast.Ident).IsExported)
 }
 
-// checkGoMod holds the floors of requirement R155.
+// checkGoMod holds the floors of requirement R155 in part, and with them those of R4,
+// R35 and R139 in part.
 func checkGoMod(text string) []string {
 	file, err := modfile.Parse("go.mod", []byte(text), nil)
 	if err != nil {

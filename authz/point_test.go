@@ -9,9 +9,9 @@ import (
 	"latchkey/authz"
 )
 
-// TestCheckEd25519_Torsion computes the eight points of small order from the
-// curve's equation, by arithmetic of its own, and finds all of them refused with
-// either sign.
+// TestCheckEd25519_Torsion computes the eight points of small order from the curve's
+// equation, by arithmetic of its own, and finds all of them refused with either sign
+// (requirement R6 in part, T-K21, T-K22 and T-K23).
 func TestCheckEd25519_Torsion(t *testing.T) {
 	c := newEdwards()
 	point := c.orderEight(t)

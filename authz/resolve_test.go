@@ -12,6 +12,7 @@ import (
 	"latchkey/authz/name"
 )
 
+// TestEnter holds R169 in part.
 func TestEnter(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	user := newProfile(t, "alice", 20001)
@@ -178,6 +179,7 @@ func printAccess(a authz.Access) string {
 	return b.String()
 }
 
+// TestAuthorizedKeysLine holds R2, R11 and T-K31 in part.
 func TestAuthorizedKeysLine(t *testing.T) {
 	g := authz.Grant{Username: newProfile(t, "alice", 20001).Username}
 	k := mustKey(t, "ssh-ed25519 "+keyA+` command="x"`)

@@ -250,7 +250,8 @@ func TestNew_Refuses(t *testing.T) {
 	}
 }
 
-// Who may do what: each action, asked by a user at each level on the stack.
+// Who may do what: each action, asked by a user at each level on the stack
+// (requirement R114).
 func TestAuthorisation(t *testing.T) {
 	levels := []string{"deny", "iam_only", "show", "deploy", "manage"}
 	type request func(t *testing.T, p *plane, caller controlplane.Caller, stack string) error
@@ -440,7 +441,7 @@ func denial(p *plane, name, action, on, stack string) string {
 	return "User: " + arn(name) + " is not authorized to perform: " + action + " on resource: " + on + " because " + why
 }
 
-// A caller who may not learns nothing about what exists.
+// A caller who may not learns nothing about what exists (requirement R115 in part).
 func TestAuthorisation_HidesWhatExists(t *testing.T) {
 	p := newPlane(t)
 	p.user(t, "noone")
@@ -480,6 +481,7 @@ func TestAuthorisation_HidesWhatExists(t *testing.T) {
 	}
 }
 
+// TestControlPlane_FirstRun holds R116.
 func TestControlPlane_FirstRun(t *testing.T) {
 	p := newPlane(t)
 	t.Run("credential", func(t *testing.T) {
@@ -529,8 +531,9 @@ func (p *plane) administrator(t *testing.T, name string) controlplane.Caller {
 	return as(name)
 }
 
-// A first run that is killed after the key's file and before the store loses
-// nothing: the next run takes the same key. One in the store is never made twice.
+// A first run that is killed after the key's file and before the store loses nothing:
+// the next run takes the same key. One in the store is never made twice (requirement
+// R116).
 func TestControlPlane_FirstRun_Killed(t *testing.T) {
 	p := newPlane(t)
 	cfg := p.cfg

@@ -32,7 +32,8 @@ func newLead(t *testing.T) *plane {
 	return p
 }
 
-// Nobody makes himself or others able to do what he may not do (requirement R112).
+// Nobody makes himself or others able to do what he may not do (requirement R112 in
+// part: who manages a stack may give SSH and sudo there that he has not).
 func TestEscalation(t *testing.T) {
 	all, see := doc(allow("*")), doc(allow("opsworks:DescribeStacks"))
 	for _, tc := range []attempt{

@@ -129,7 +129,7 @@ func holdingQuestions() []holdingQuestion {
 
 // Each action is refused to a caller without the policy, in the same words for what
 // there is and what there is not, and leaves nothing; with a policy of that action
-// alone on that resource alone he gets further.
+// alone on that resource alone he gets further (requirement R114).
 func TestHoldings_Authorisation(t *testing.T) {
 	p := newPlane(t)
 	for _, u := range []string{"noone", "target", "manage"} {

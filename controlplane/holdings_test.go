@@ -203,7 +203,7 @@ func TestHoldings_Decide(t *testing.T) {
 }
 
 // Every change leaves one row, which names what was changed and holds no secret and no
-// document.
+// document (requirement R79 in part).
 func TestHoldings_Audit(t *testing.T) {
 	p := newPlane(t)
 	p.user(t, "alice")

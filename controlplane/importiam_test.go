@@ -356,7 +356,7 @@ func TestImportIam_OwnRight(t *testing.T) {
 	}
 }
 
-// Requirement R112: nobody imports for himself or others what he may not do.
+// Requirement R112 in part: nobody imports for himself or others what he may not do.
 func TestImportIam_GivesNoMore(t *testing.T) {
 	const beyond = "  because User: arn:aws:iam::123456789012:user/clerk is refused: the change would give more than the caller may do; who has LatchkeyFullAccess may\n"
 	const clerk = `{"PolicyName":"clerk","PolicyDocument":{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["latchkey:ImportIam","opsworks:Describe*"],"Resource":"*"}]}}`

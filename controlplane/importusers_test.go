@@ -121,7 +121,8 @@ update user alice
 `)
 }
 
-// Nobody replaces himself, nor lets himself in as somebody else (requirement R112).
+// Nobody replaces himself, nor lets himself in as somebody else (requirement R112 in
+// part).
 func TestImportUsers_Rights(t *testing.T) {
 	p := newPlane(t)
 	web, other := p.stack(t, "web"), p.stack(t, "other")

@@ -59,6 +59,7 @@ func (p *plane) instance(t *testing.T, stack string) (string, wire.Enroll) {
 	return out.Instance, e
 }
 
+// TestControlPlane_CreateJoinToken holds R83 and R87 in part.
 func TestControlPlane_CreateJoinToken(t *testing.T) {
 	p := newPlane(t)
 	stack := p.stack(t, "stack")
@@ -108,6 +109,7 @@ func TestControlPlane_CreateJoinToken(t *testing.T) {
 	})
 }
 
+// TestControlPlane_Enroll holds R83, R85 and R119 in part.
 func TestControlPlane_Enroll(t *testing.T) {
 	p := newPlane(t)
 	stack := p.stack(t, "stack")
@@ -204,7 +206,7 @@ func TestControlPlane_Enroll(t *testing.T) {
 	})
 }
 
-// A hundred machines with one token: exactly one joins.
+// A hundred machines with one token: exactly one joins (requirements R83 and R113).
 func TestControlPlane_Enroll_Parallel(t *testing.T) {
 	p := newPlane(t)
 	stack := p.stack(t, "stack")
@@ -263,6 +265,7 @@ func TestControlPlane_Enroll_SameTwiceAtOnce(t *testing.T) {
 	}
 }
 
+// TestControlPlane_DescribeInstances holds R115 in part.
 func TestControlPlane_DescribeInstances(t *testing.T) {
 	p := newPlane(t)
 	p.user(t, "alice")
@@ -316,6 +319,7 @@ func TestControlPlane_DescribeInstances(t *testing.T) {
 	}
 }
 
+// TestControlPlane_Status holds R154 in part.
 func TestControlPlane_Status(t *testing.T) {
 	p := newPlane(t)
 	stack := p.stack(t, "stack")
@@ -413,6 +417,7 @@ func TestControlPlane_DeregisterInstance(t *testing.T) {
 	expectError(t, err, "", "")
 }
 
+// TestControlPlane_Report holds R81.
 func TestControlPlane_Report(t *testing.T) {
 	p := newPlane(t)
 	stack := p.stack(t, "stack")

@@ -96,6 +96,7 @@ func TestControlPlane_SetPermission_ImplicitSelf(t *testing.T) {
 	}
 }
 
+// TestControlPlane_DescribePermissions holds R115 in part.
 func TestControlPlane_DescribePermissions(t *testing.T) {
 	p := newPlane(t)
 	p.user(t, "alice")
@@ -188,7 +189,7 @@ func TestPermissions_Sparse(t *testing.T) {
 }
 
 // Many at once: every change has its audit row, without a gap, and the serial only
-// goes up.
+// goes up (requirements R113 and R136 in part).
 func TestControlPlane_SetPermission_Parallel(t *testing.T) {
 	p := newPlane(t)
 	stack := p.stack(t, "stack")
@@ -239,7 +240,8 @@ func TestControlPlane_SetPermission_Parallel(t *testing.T) {
 	}
 }
 
-// Two administrators who delete each other at the same moment: one stays.
+// Two administrators who delete each other at the same moment: one stays (requirement
+// R113).
 func TestControlPlane_LastAdministrator(t *testing.T) {
 	p := newPlane(t)
 	one, two := p.administrator(t, "one"), p.administrator(t, "two")

@@ -29,9 +29,10 @@ func (i *instance) accept(sealed controlplane.Sealed) error {
 	return err
 }
 
-// T-B6: after a restore instances take the bundles of the new epoch although their
-// serials are lower, and none of an epoch before, also when the restore is done
-// twice and when the database that knew of the first is lost.
+// Requirements R101 in part and R140 in part: after a restore instances take the
+// bundles of the new epoch although their serials are lower, and none of an epoch
+// before, also when the restore is done twice and when the database that knew of the
+// first is lost.
 func TestRestore_Instances(t *testing.T) {
 	p := newPlane(t)
 	p.user(t, "alice", keyOne)

@@ -89,6 +89,7 @@ func TestControlPlane_CreateStack_Refuses(t *testing.T) {
 	}
 }
 
+// TestControlPlane_DescribeStacks holds R115 in part.
 func TestControlPlane_DescribeStacks(t *testing.T) {
 	p := newPlane(t)
 	p.user(t, "alice")

@@ -12,6 +12,7 @@ import (
 	"latchkey/controlplane"
 )
 
+// TestControlPlane_CreateUserProfile holds R9, R17 in part, T-K30 and T-U3 in part.
 func TestControlPlane_CreateUserProfile(t *testing.T) {
 	p := newPlane(t)
 	p.user(t, "alice", keyOne)
@@ -64,6 +65,7 @@ func TestControlPlane_CreateUserProfile(t *testing.T) {
 	}
 }
 
+// TestControlPlane_UpdateUserProfile holds R9 and R32 in part.
 func TestControlPlane_UpdateUserProfile(t *testing.T) {
 	p := newPlane(t)
 	p.user(t, "alice", keyOne)
@@ -155,6 +157,7 @@ func TestControlPlane_DescribeUserProfiles(t *testing.T) {
 	})
 }
 
+// TestControlPlane_DeleteUserProfile holds R21, R31 and R118.
 func TestControlPlane_DeleteUserProfile(t *testing.T) {
 	p := newPlane(t)
 	second := p.administrator(t, "second")
@@ -207,7 +210,8 @@ func TestControlPlane_DeleteUserProfile(t *testing.T) {
 	})
 }
 
-// What a person typed is in no bundle: it is parsed, and printed from the type.
+// What a person typed is in no bundle: it is parsed, and printed from the type
+// (requirement R2).
 func TestBundle_HoldsNothingTyped(t *testing.T) {
 	p := newPlane(t)
 	p.user(t, "alice", keyOne+" secret-comment")

@@ -17,16 +17,19 @@ import (
 // seen by sshd or sudo, people who are not concerned log in meanwhile, and the
 // next run converges.
 
+// TestKill_SettingUp holds T-F7 in part, T-L8 in part and T-S8.
 func TestKill_SettingUp(t *testing.T) {
 	t.Parallel()
 	newCrash(t, 8444, 11).settingUp()
 }
 
+// TestKill_Apply holds R144 in part, T-F7 in part and T-S8.
 func TestKill_Apply(t *testing.T) {
 	t.Parallel()
 	newCrash(t, 8445, 12).applying()
 }
 
+// TestKill_Revert holds R149 in part and T-F7 in part.
 func TestKill_Revert(t *testing.T) {
 	t.Parallel()
 	newCrash(t, 8446, 13).reverting()

@@ -40,9 +40,9 @@ var hostileKeys = []string{
 var hostileUIDs = []int64{0, -1, 999, 1234, 60000, 65534, 61184, 1 << 32, 1<<32 + 20001}
 
 // TestHostileBundle gives a real machine a bundle with a good signature and every
-// hostile user in it, as a thief of the signing key would. Nothing of them reaches
-// the machine, each is refused with his own reason, and the one honest user in
-// between gets in.
+// hostile user in it, as a thief of the signing key would. Nothing of them reaches the
+// machine, each is refused with his own reason, and the one honest user in between
+// gets in (requirements R105, R147, T-U1 in part and T-S1).
 func TestHostileBundle(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 8447, 14, "hostile1")

@@ -8,11 +8,11 @@ import (
 	"latchkey/e2e/machine"
 )
 
-// TestRevoke_Scheduled holds U14 for everything that starts without a login: a user
-// with a lingering user manager and a service in it, a crontab, an at job, processes
-// that left their session and one that flees is revoked. All of it ends, is kept for
-// root and stays away after a reboot and a new grant; another user's stays as it is.
-// The at job is put where at puts it: its package is not in the tree.
+// TestRevoke_Scheduled holds R29 and T-U14 in part for everything that starts without a
+// login: a user with a lingering user manager and a service in it, a crontab, an at
+// job, processes that left their session and one that flees is revoked. All of it ends,
+// is kept for root and stays away after a reboot and a new grant; another user's stays
+// as it is. The at job is put where at puts it: its package is not in the tree.
 func TestRevoke_Scheduled(t *testing.T) {
 	t.Parallel()
 	const name = "revoke1"

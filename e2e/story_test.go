@@ -19,8 +19,10 @@ import (
 var givenBack = []string{"/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", "/etc/subuid", "/etc/subgid",
 	"/etc/ssh", "/etc/sudoers", "/etc/sudoers.d"}
 
-// TestStory is the main job, end to end: an administrator with nothing but the
-// stock AWS client grants and revokes, three machines in two stacks obey.
+// TestStory is the main job, end to end: an administrator with nothing but the stock
+// AWS client grants and revokes, three machines in two stacks obey (requirements R29,
+// R30, R68 in part, R141, R149 in part, T-F14, T-S7 in part, T-U14 in part and T-L1 in
+// part).
 func TestStory(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 8443, 1, "web1", "web2", "db1")

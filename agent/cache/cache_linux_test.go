@@ -188,9 +188,9 @@ func readers(dir *cache.Dir) map[string]func() (string, error) {
 	}
 }
 
-// TestDamaged cuts each file short at every byte and changes every byte: what is
-// read is an error, or else a document that says plainly something else, as when a
-// digit is another digit. It is never taken for empty.
+// TestDamaged cuts each file short at every byte and changes every byte: what is read
+// is an error, or else a document that says plainly something else, as when a digit is
+// another digit. It is never taken for empty (requirement R104 in part).
 func TestDamaged(t *testing.T) {
 	dir, path := newDir(t)
 	fill(t, dir)
@@ -323,7 +323,7 @@ func TestUnsafe(t *testing.T) {
 	}
 }
 
-// TestModes holds R37 and R43: the folder and its files are root's alone,
+// TestModes holds R37, R43 and R93 in part: the folder and its files are root's alone,
 // whatever the umask.
 func TestModes(t *testing.T) {
 	for _, umask := range []int{0, 0o022, 0o077, 0o777} {
@@ -362,7 +362,8 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// TestLockRun holds R47: a second agent is refused, in this process or another.
+// TestLockRun holds R47 and T-L11 in part: a second agent is refused, in this process
+// or another.
 func TestLockRun(t *testing.T) {
 	dir, path := newDir(t)
 	release, err := dir.LockRun()

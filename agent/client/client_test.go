@@ -96,7 +96,8 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// TestBodies holds R75: what comes is bounded, and bytes are taken as they come.
+// TestBodies holds R75 in part: what comes is bounded, and bytes are taken as they
+// come.
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	endless := func(status int) http.HandlerFunc {
@@ -162,7 +163,8 @@ func raw(first, again string) http.HandlerFunc {
 	}
 }
 
-// TestHangs: a server that never comes to an end does not outlive the context.
+// TestHangs: a server that never comes to an end does not outlive the context
+// (requirement R75 in part).
 func TestHangs(t *testing.T) {
 	t.Parallel()
 	for situation, answer := range map[string]http.HandlerFunc{
@@ -233,8 +235,8 @@ func TestTriesAgain(t *testing.T) {
 	}
 }
 
-// TestGzip: compression is not asked for and not undone, so a small answer stays
-// small.
+// TestGzip: compression is not asked for and not undone, so a small answer stays small
+// (requirement R75 in part).
 func TestGzip(t *testing.T) {
 	t.Parallel()
 	var packed bytes.Buffer
@@ -254,7 +256,8 @@ func TestGzip(t *testing.T) {
 	}
 }
 
-// TestRefused: a clear no carries status, type and text, which is quoted.
+// TestRefused: a clear no carries status, type and text, which is quoted (requirement
+// R81).
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -287,7 +290,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestUnreachable: the error says whom, and no secret.
+// TestUnreachable: the error says whom, and no secret (requirement R79 in part).
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	s, c := home(t, nil)
@@ -298,8 +301,8 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// TestRequests: what an enrolled instance sends is signed by its key and by
-// nothing else, and no secret is in an address or a log.
+// TestRequests: what an enrolled instance sends is signed by its key and by nothing
+// else, and no secret is in an address or a log (requirements R72 and R79 in part).
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	public, key, err := ed25519.GenerateKey(nil)
@@ -381,7 +384,7 @@ func TestParseServer(t *testing.T) {
 }
 
 // TestPause: full jitter below a bound that doubles up to half a minute, for any
-// number of tries.
+// number of tries (requirement R78 in part).
 func TestPause(t *testing.T) {
 	t.Parallel()
 	for attempt, bound := range map[int]time.Duration{

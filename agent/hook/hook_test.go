@@ -43,6 +43,7 @@ func TestRender(t *testing.T) {
 	}
 }
 
+// TestRender_refuses holds R64.
 func TestRender_refuses(t *testing.T) {
 	t.Parallel()
 	line := "ssh-ed25519 " + first + " alice"
@@ -87,7 +88,7 @@ func repeat(line string, n int) []string {
 	return lines
 }
 
-// TestParseRequest holds T-H6: every hostile argument has its own refusal.
+// TestParseRequest holds R63 and T-H6: every hostile argument has its own refusal.
 func TestParseRequest(t *testing.T) {
 	t.Parallel()
 	const typ = "ssh-ed25519"
@@ -166,6 +167,7 @@ func TestParseRequest(t *testing.T) {
 	}
 }
 
+// TestRequest_Answer holds R60, R63, R64, T-H6 and T-H14.
 func TestRequest_Answer(t *testing.T) {
 	t.Parallel()
 	const (
@@ -221,7 +223,7 @@ func TestRequest_Answer(t *testing.T) {
 		{"expiry-letters", head + `expiry-time="2026112200000xZ" ` + plain, "", hook.ErrFileLine},
 		{"certificate-line", head + "ssh-ed25519-cert-v01@openssh.com " + first + " alice\n", "", hook.ErrFileLine},
 		{"nul", head + "\x00\n" + plain, "", hook.ErrFileLine},
-		// The offered key comes before the damage: still nothing (T-H3).
+		// The offered key comes before the damage: still nothing (T-H3 in part).
 		{"damage-after-match", head + plain + "x\n", "", hook.ErrFileLine},
 	}
 	request, err := hook.ParseRequest([]string{"alice", "20001", "ssh-ed25519", first})
@@ -239,6 +241,7 @@ func TestRequest_Answer(t *testing.T) {
 	}
 }
 
+// TestRequest_Answer_zero holds R169 in part.
 func TestRequest_Answer_zero(t *testing.T) {
 	t.Parallel()
 	out, err := hook.Request{}.Answer([]byte("# latchkey 1 uid=\n"))
@@ -247,8 +250,8 @@ func TestRequest_Answer_zero(t *testing.T) {
 	}
 }
 
-// FuzzRequest_Answer looks for an output that is not made of whole lines of the
-// file, or that holds another key than the offered one.
+// FuzzRequest_Answer looks for an output that is not made of whole lines of the file,
+// or that holds another key than the offered one (requirement R60 and T-H14).
 func FuzzRequest_Answer(f *testing.F) {
 	f.Add([]byte("# latchkey 1 uid=20001\nssh-ed25519 " + first + " alice\n"))
 	f.Add([]byte("# latchkey 1 uid=20001\n" + `expiry-time="20261122000000Z" ssh-ed25519 ` + first + " alice\n"))

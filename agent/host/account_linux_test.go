@@ -17,7 +17,8 @@ import (
 )
 
 // testLife takes accounts through everything that happens to them, with the real
-// useradd, usermod and userdel, and gives the machine back byte for byte.
+// useradd, usermod and userdel, and gives the machine back byte for byte (requirements
+// R22, R25, R30, R31, T-U7 in part, T-U16 in part and T-S6 in part).
 func testLife(t *testing.T, s *space) {
 	before := s.etc()
 	alice, bob := named(t, "alice", 20001, true), named(t, "bob", 20002, false)
@@ -108,8 +109,8 @@ func spoiled(t *testing.T, s *space) {
 	}
 }
 
-// testLyingTools holds U12: a tool that says success and has done nothing is found
-// out by every step.
+// testLyingTools holds R24 in part, R27, R29 and T-U12 in part: a tool that says
+// success and has done nothing is found out by every step.
 func testLyingTools(t *testing.T, s *space) {
 	spoiled(t, s)
 	before := s.etc()
@@ -146,7 +147,7 @@ func testMissingTools(t *testing.T, s *space) {
 }
 
 // testAccountOfAnother: between looking and acting somebody else made an account of
-// the name. It is not touched by any step.
+// the name. It is not touched by any step (requirement R15 in part and T-U2 in part).
 func testAccountOfAnother(t *testing.T, s *space) {
 	s.become(named(t, "bob", 20002, false)) // the groups and folders
 	if out, err := s.command("useradd", "-m", "-u", "1234", "-p", "$6$x$y", "-G", "sudo", "alice"); err != nil {
@@ -177,8 +178,8 @@ func testAccountOfAnother(t *testing.T, s *space) {
 	}
 }
 
-// testHomeOfAnother holds U8: a home that is there and is not the user's is neither
-// taken over nor given away.
+// testHomeOfAnother holds R15 in part, R23 in part and T-U8 in part: a home that is
+// there and is not the user's is neither taken over nor given away.
 func testHomeOfAnother(t *testing.T, s *space) {
 	s.become(named(t, "bob", 20002, false))
 	must(t, os.Mkdir("/home/squat", 0o700))

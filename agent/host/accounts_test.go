@@ -47,7 +47,7 @@ func TestReadAccounts(t *testing.T) {
 	if diff := cmp.Diff(want, accounts); diff != "" {
 		t.Errorf("accounts (-want +got):\n%s", diff)
 	}
-	if _, found := accounts["kevin"]; found { // requirement R18: a prefix is another name
+	if _, found := accounts["kevin"]; found { // requirement R18, T-U4: a prefix is another name
 		t.Error("kevin was found in kevin2")
 	}
 	if g := groups["latchkey"]; g.GID != 990 || len(g.Members) != 3 || len(groups) != 4 {

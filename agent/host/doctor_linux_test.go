@@ -103,7 +103,8 @@ func (p *patient) findings() []doctor.Finding {
 var notOfASpace = []string{"service", "clock", "disk"}
 
 // testDoctor provokes findings on a real userland: the real sshd says how it is set,
-// the real sudo what it reads.
+// the real sudo what it reads (requirement R67 in part, T-H9 in part and T-H10 in
+// part).
 func testDoctor(t *testing.T, s *space) {
 	p := newPatient(t, s)
 	before := s.etc()
@@ -195,7 +196,7 @@ func (p *patient) want(t *testing.T, code, says string) {
 }
 
 // testDoctorLooks holds the looks that need more than files: accounts, mounts, tools
-// that go wrong.
+// that go wrong (requirement R26 in part and T-U10 in part).
 func testDoctorLooks(t *testing.T, s *space) {
 	p := newPatient(t, s)
 	t.Run("accounts", func(t *testing.T) {

@@ -18,7 +18,8 @@ const (
 )
 
 // testInventory finds, on a real userland, each kind of access that is not ours, and
-// reads nothing that a user put in the way.
+// reads nothing that a user put in the way (requirements R28 in part, R67 in part,
+// T-U13 in part and T-S11 in part).
 func testInventory(t *testing.T, s *space) {
 	s.become(named(t, "alice", 20001, true))
 	must(t, os.RemoveAll("/etc/ssh"))

@@ -17,8 +17,8 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// TestRunTool_Surroundings holds R27: whatever surrounds the agent, a program
-// gets the same environment, no input, and is the system's own.
+// TestRunTool_Surroundings holds R27 and T-U12 in part: whatever surrounds the agent, a
+// program gets the same environment, no input, and is the system's own.
 func TestRunTool_Surroundings(t *testing.T) {
 	evil := t.TempDir()
 	for _, tool := range []string{"env", "id", "cat", "pwd"} {
@@ -43,6 +43,7 @@ func TestRunTool_Surroundings(t *testing.T) {
 	}
 }
 
+// TestRunTool_Exit holds R27 and R81.
 func TestRunTool_Exit(t *testing.T) {
 	for script, c := range map[string]struct {
 		code int
@@ -73,8 +74,8 @@ func TestRunTool_Exit(t *testing.T) {
 	}
 }
 
-// TestRunTool_Arguments: what a program is given is one argument each, whatever is
-// in it.
+// TestRunTool_Arguments: what a program is given is one argument each, whatever is in
+// it (requirement R27).
 func TestRunTool_Arguments(t *testing.T) {
 	args := []string{"%s|", "$(id)", "a b", "", ";id", "-x", "*", "a\nb", `"`}
 	out, err := runTool(t.Context(), "printf", args...)
@@ -94,8 +95,8 @@ func TestRunTool_Bounded(t *testing.T) {
 	}
 }
 
-// TestRunTool_Deadline: a program that hangs, and one that leaves others behind
-// that hold its output open, do not hold the agent.
+// TestRunTool_Deadline: a program that hangs, and one that leaves others behind that
+// hold its output open, do not hold the agent (requirement R27 and T-U12 in part).
 func TestRunTool_Deadline(t *testing.T) {
 	for situation, script := range map[string]string{
 		"hangs":             "exec sleep 5",

@@ -80,8 +80,9 @@ func files(t *testing.T, folders ...string) string {
 	return b.String()
 }
 
-// testScheduled holds R29 and R31 for what starts without a login: it is taken from
-// whom it is to be taken and from nobody else, kept for root, and stays taken.
+// testScheduled holds R29, R31 and T-U14 in part for what starts without a login: it is
+// taken from whom it is to be taken and from nobody else, kept for root, and stays
+// taken.
 func testScheduled(t *testing.T, s *space) {
 	alice, bob := named(t, "alice", 20001, false), named(t, "bob", 20002, false)
 	s.become(alice, bob)

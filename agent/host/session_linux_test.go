@@ -14,8 +14,8 @@ import (
 	"latchkey/authz"
 )
 
-// testSessions holds U14 for processes: all of one uid end, however they hold on,
-// and no other's.
+// testSessions holds R29 and T-U14 in part, for processes: all of one uid end, however
+// they hold on, and no other's.
 func testSessions(t *testing.T, s *space) {
 	const alice, bob = 20001, 20002
 	end := plan.Step{Op: plan.OpEndSessions, User: named(t, "alice", alice, false).Username, UID: alice}
@@ -81,8 +81,8 @@ func testSessions(t *testing.T, s *space) {
 	}
 }
 
-// testFleeing: a process that is never there when it is looked for, because it
-// makes another of itself and ends, is ended all the same.
+// testFleeing: a process that is never there when it is looked for, because it makes
+// another of itself and ends, is ended all the same (T-U14 in part).
 func testFleeing(t *testing.T, s *space) {
 	const alice = 20001
 	must(t, os.Mkdir("/run/trail", 0o777))

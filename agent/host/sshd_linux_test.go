@@ -14,8 +14,8 @@ import (
 	"latchkey/agent/plan"
 )
 
-// testHook holds R58 and H1: what sshd would refuse to run is found before sshd
-// does.
+// testHook holds R58 and T-H1 in part: what sshd would refuse to run is found before
+// sshd does.
 func testHook(t *testing.T, s *space) {
 	const folder, hook = "/var/lib/latchkey/bin", "/var/lib/latchkey/bin/hook"
 	s.Layout.Hook = hook
@@ -55,8 +55,8 @@ func testHook(t *testing.T, s *space) {
 	}
 }
 
-// testSSHD holds R66: a drop-in that sshd does not take, or takes and does not use,
-// leaves what was there before.
+// testSSHD holds R28 in part, R66 in part, R148 in part and T-H9 in part: a drop-in
+// that sshd does not take, or takes and does not use, leaves what was there before.
 func testSSHD(t *testing.T, s *space) {
 	must(t, os.RemoveAll("/etc/ssh"))
 	must(t, os.MkdirAll("/etc/ssh/sshd_config.d", 0o755))

@@ -12,8 +12,9 @@ import (
 	"latchkey/agent/plan"
 )
 
-// testSudoEffective holds R54: which sudo there is and whether it reads our folder
-// is known, and where it does not, people keep their keys and the reason is told.
+// testSudoEffective holds R54 and T-S9 in part: which sudo there is and whether it
+// reads our folder is known, and where it does not, people keep their keys and the
+// reason is told.
 func testSudoEffective(t *testing.T, s *space) {
 	const root = "root ALL=(ALL:ALL) ALL\n"
 	version := func(text string, err error) func(context.Context, string, ...string) (string, error) {
@@ -92,8 +93,9 @@ func testSudoEffective(t *testing.T, s *space) {
 	}
 }
 
-// testSudoProof holds R51 and S6: what visudo passes and sudo means otherwise does
-// not stay. The rules that were in force before are in force again, byte for byte.
+// testSudoProof holds R51, R53, R148 in part and T-S6 in part: what visudo passes and
+// sudo means otherwise does not stay. The rules that were in force before are in force
+// again, byte for byte.
 func testSudoProof(t *testing.T, s *space) {
 	zz := func(text string) func() { return func() { s.write("/etc/sudoers.d/zz-theirs", text, 0o440) } }
 	s.become(named(t, "alice", 20001, false), named(t, "bob", 20002, false))
@@ -169,8 +171,8 @@ func testSudoProof(t *testing.T, s *space) {
 	}
 }
 
-// testSudoTaken holds R56: sudo goes whatever else is wrong with the policy, and
-// that sudo agrees is seen. Nothing comes back.
+// testSudoTaken holds R29 and R56: sudo goes whatever else is wrong with the policy,
+// and that sudo agrees is seen. Nothing comes back.
 func testSudoTaken(t *testing.T, s *space) {
 	s.become(named(t, "alice", 20001, false), named(t, "bob", 20002, false))
 	const rule = " ALL=(ALL:ALL) NOPASSWD: ALL\n"

@@ -18,7 +18,7 @@ func ruleFor(t *testing.T, user, notAfter string) plan.Rule {
 	return plan.Rule{User: u, NotAfter: notAfter}
 }
 
-// The texts are what sudo 1.9.13 prints.
+// The texts are what sudo 1.9.13 prints (requirement R51).
 func TestReadListing(t *testing.T) {
 	const head = "User bob may run the following commands on web-1:\n"
 	const ours = "    (ALL : ALL) NOPASSWD: ALL\n"

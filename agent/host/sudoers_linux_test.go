@@ -12,7 +12,8 @@ import (
 	"latchkey/agent/safefile"
 )
 
-// testIncludeLines asks visudo: wherever we say that sudo reads the folder, it does.
+// testIncludeLines asks visudo: wherever we say that sudo reads the folder, it does
+// (requirement R54).
 func testIncludeLines(t *testing.T, s *space) {
 	s.write("/etc/sudoers.d/probe", "# nothing\n", 0o440)
 	agrees := 0
@@ -45,8 +46,9 @@ func (s *space) plainSudo(t *testing.T) {
 	s.write("/etc/sudoers", "root ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n", 0o440)
 }
 
-// testSudoers: among everything that may lie in the folder and that sudo passes
-// over or reads, our file goes in, and sudo says exactly what it gives.
+// testSudoers: among everything that may lie in the folder and that sudo passes over
+// or reads, our file goes in, and sudo says exactly what it gives (requirements R38,
+// R49, R52, T-S4 in part and T-F8 in part).
 func testSudoers(t *testing.T, s *space) {
 	s.become(named(t, "alice", 20001, false), named(t, "carol", 20003, false))
 	for _, file := range []string{"README", "a b", "a\tb", `a\b`, `a"b`, "é", "-x", "#c", "10-cloud"} {
@@ -93,8 +95,9 @@ func (s *space) wantNoLeftovers() {
 	}
 }
 
-// testSudoersRefused holds S5 and R50: in a policy that would not be whole our file
-// is not put in, the error names whose file is wrong, and what was there stays.
+// testSudoersRefused holds R50, R53 and T-S5 in part: in a policy that would not be
+// whole our file is not put in, the error names whose file is wrong, and what was there
+// stays.
 func testSudoersRefused(t *testing.T, s *space) {
 	tests := map[string]struct {
 		prepare func()

@@ -151,6 +151,7 @@ func bothSudo(t *testing.T) (plan.State, plan.Ledger) {
 	return s, l
 }
 
+// TestDiff holds R29.
 func TestDiff(t *testing.T) {
 	both := func(t *testing.T) []authz.Grant {
 		return []authz.Grant{grant(t, "alice", 20001, true), grant(t, "bob", 20002, false)}
@@ -369,6 +370,7 @@ refused "alice": sudo is not installed here
 	}
 }
 
+// TestDiff_clash holds R15 in part, R20 and T-U2 in part.
 func TestDiff_clash(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -508,7 +510,7 @@ remove folder /var/lib/latchkey/authorized_keys
 }
 
 // TestReadSudoers: only lines that are ours to the byte are rules, so that nothing
-// else is ever put back.
+// else is ever put back (requirement R55).
 func TestReadSudoers(t *testing.T) {
 	rules := []plan.Rule{{User: mustName(t, "alice")}, {User: mustName(t, "bob"), NotAfter: authz.SudoersTime(end)}}
 	others := `# bob ALL=(ALL:ALL) NOPASSWD: ALL
@@ -536,6 +538,7 @@ carol ALL=(ALL:ALL) NOTAFTER= NOPASSWD: ALL
 	}
 }
 
+// TestSudoersFile holds R48, R55 and R57.
 func TestSudoersFile(t *testing.T) {
 	got := string(plan.SudoersFile([]plan.Rule{{User: mustName(t, "alice")}, {User: mustName(t, "bob"), NotAfter: authz.SudoersTime(end)}}))
 	want := `# Written by latchkey-agent. Changes made here are undone.

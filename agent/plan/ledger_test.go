@@ -9,8 +9,8 @@ import (
 	"latchkey/authz"
 )
 
-// TestLedger_made follows an account whose making was cut short and that is made
-// again in one plan: at no step may the ledger cease to name it.
+// TestLedger_made follows an account whose making was cut short and that is made again
+// in one plan: at no step may the ledger cease to name it (requirement R46).
 func TestLedger_made(t *testing.T) {
 	s, l := settled(t)
 	alice := mustName(t, "alice")
@@ -41,8 +41,8 @@ func TestLedger_made(t *testing.T) {
 	}
 }
 
-// TestLedger_claims: before a step the ledger claims what it is about to make,
-// and ceases to only after what it says is gone is gone.
+// TestLedger_claims: before a step the ledger claims what it is about to make, and
+// ceases to only after what it says is gone is gone (requirement R46).
 func TestLedger_claims(t *testing.T) {
 	alice := mustName(t, "alice")
 	id, err := authz.ParseUserID("00020001-0000-4000-8000-000000000000")

@@ -92,8 +92,9 @@ func giveTo(t *testing.T, path string) {
 	must(t, os.Lchown(path, attacker, attacker))
 }
 
-// TestAttack holds T-F3: while a local user swaps, at full speed, the folder that
-// root works in for a link of his, nothing outside is written, removed or read.
+// TestAttack holds R33 and T-F3 in part: while a local user swaps, at full speed, the
+// folder that root works in for a link of his, nothing outside is written, removed or
+// read.
 func TestAttack(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -198,8 +199,8 @@ func TestAttack_root(t *testing.T) {
 	}
 }
 
-// TestAttack_at_each_step swaps the folder for a link at each step of a Replace:
-// all of it happens in the folder that was opened.
+// TestAttack_at_each_step swaps the folder for a link at each step of a Replace: all
+// of it happens in the folder that was opened (requirement R33 and T-F3 in part).
 func TestAttack_at_each_step(t *testing.T) {
 	t.Parallel()
 	for _, at := range []string{"create", "attr", "write", "sync", "check", "rename", "syncdir", "compare"} {

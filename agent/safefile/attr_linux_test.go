@@ -11,7 +11,7 @@ import (
 	"latchkey/agent/safefile"
 )
 
-// TestLabel holds R42: the SELinux label of the old file is on the new one
+// TestLabel holds R42 in part: the SELinux label of the old file is on the new one
 // before it has the name. Without SELinux in the kernel, a file system keeps
 // labels all the same.
 func TestLabel(t *testing.T) {
@@ -105,7 +105,8 @@ func hasList(t *testing.T, path string) bool {
 	return false
 }
 
-// TestFrozen: chattr +i and +a on the file and on the folder (T-F2).
+// TestFrozen: chattr +i and +a on the file and on the folder (R39 in part,
+// T-F2).
 func TestFrozen(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

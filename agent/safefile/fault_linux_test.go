@@ -35,10 +35,10 @@ func replacingChild(dir string) int {
 	return 3
 }
 
-// TestFault holds T-F9 and T-F10: each system call of a Replace fails in turn,
-// the first, the second, the third of its kind, until the whole run has none
-// left to fail. What is under the name is the old file or the new one, what the
-// caller is told is so, and nothing is left behind.
+// TestFault holds R44, R45, T-F9 in part and T-F10: each system call of a Replace fails
+// in turn, the first, the second, the third of its kind, until the whole run has none
+// left to fail. What is under the name is the old file or the new one, what the caller
+// is told is so, and nothing is left behind.
 //
 // The calls of the Go runtime fail too; what it does about it is its own
 // affair, and then the file must be the old one.

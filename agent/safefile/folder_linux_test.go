@@ -14,8 +14,8 @@ import (
 	"latchkey/agent/safefile"
 )
 
-// TestFolder holds T-F1 and T-F17 for the folders on the way. Each case makes
-// root/a/b and says what Replace of root/a/b/file comes to.
+// TestFolder holds R33, R40, R43, T-F1, T-F2 and T-F17 for the folders on the way. Each
+// case makes root/a/b and says what Replace of root/a/b/file comes to.
 func TestFolder(t *testing.T) {
 	t.Parallel()
 	const stranger = 65534
@@ -263,8 +263,8 @@ func TestWriter_Rename(t *testing.T) {
 	}
 }
 
-// TestWriter_Clean holds T-F8: left-over files of ours go, look-alikes stay, and
-// none of them is in the way of the next Replace.
+// TestWriter_Clean holds R38 and T-F8 in part: left-over files of ours go, look-alikes
+// stay, and none of them is in the way of the next Replace.
 func TestWriter_Clean(t *testing.T) {
 	t.Parallel()
 	dir := newDir(t)
@@ -302,7 +302,8 @@ func TestWriter_Clean(t *testing.T) {
 	must(t, w.Clean(dir+"/none"))
 }
 
-// TestUmask holds T-F13: not parallel, because the umask is the whole process's.
+// TestUmask holds R37 and T-F13: not parallel, because the umask is the whole
+// process's.
 func TestUmask(t *testing.T) {
 	for _, mask := range []int{0, 0o022, 0o027, 0o077, 0o777} {
 		t.Run(fmt.Sprintf("%03o", mask), func(t *testing.T) {

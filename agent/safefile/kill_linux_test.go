@@ -128,9 +128,9 @@ func killedChild(dir, child string) int {
 	return 0
 }
 
-// TestKill holds T-F7: kill -9 after each step of each operation leaves the old
-// tree or the new one, apart from a temporary file that no consumer reads, and
-// the next run comes to the new one.
+// TestKill holds R38, T-F7 in part and T-F12 in part: kill -9 after each step of each
+// operation leaves the old tree or the new one, apart from a temporary file that no
+// consumer reads, and the next run comes to the new one.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	for _, o := range operations() {

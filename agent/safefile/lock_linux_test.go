@@ -13,6 +13,7 @@ import (
 	"latchkey/agent/safefile"
 )
 
+// TestLock holds R47.
 func TestLock(t *testing.T) {
 	t.Parallel()
 	dir := newDir(t)

@@ -90,6 +90,7 @@ func noInodes(t *testing.T, dir string) {
 	wantTree(t, dir, oldTree)
 }
 
+// readOnly holds R44 and T-F18 in part.
 func readOnly(t *testing.T, dir string) {
 	must(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 	var w safefile.Writer
@@ -111,7 +112,8 @@ func readOnly(t *testing.T, dir string) {
 	wantTree(t, dir, oldTree)
 }
 
-// mountedFile: a container runtime mounts single files over /etc/hosts and the like.
+// mountedFile: a container runtime mounts single files over /etc/hosts and the like
+// (requirement R39 in part).
 func mountedFile(t *testing.T, dir string) {
 	put(t, dir+"/above", "above")
 	must(t, unix.Mount(dir+"/above", dir+"/file", "", unix.MS_BIND, ""))

@@ -99,6 +99,7 @@ func TestWriter_Replace_owner(t *testing.T) {
 
 var tempForm = regexp.MustCompile(`^\.latchkey\.[0-9a-f]{32}\.new$`)
 
+// TestWriter_Replace_check holds T-F4 in part.
 func TestWriter_Replace_check(t *testing.T) {
 	t.Parallel()
 	refusal := errors.New("refused by its tool")
@@ -212,8 +213,8 @@ func TestWriter_Replace_read_back(t *testing.T) {
 	}
 }
 
-// TestTarget holds T-F1 and T-F2 for everything that may stand under the name:
-// refused by each operation with its reason, at once, and left as it is.
+// TestTarget holds R39 in part, T-F1 and T-F2 for everything that may stand under the
+// name: refused by each operation with its reason, at once, and left as it is.
 func TestTarget(t *testing.T) {
 	t.Parallel()
 	victim := filepath.Join(newDir(t), "victim")
@@ -292,6 +293,7 @@ func shape(t *testing.T, dir string) string {
 	return b.String()
 }
 
+// TestRead holds R39 in part and T-F2.
 func TestRead(t *testing.T) {
 	t.Parallel()
 	dir := newDir(t)

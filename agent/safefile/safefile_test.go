@@ -10,7 +10,7 @@ import (
 	"latchkey/agent/safefile"
 )
 
-// TestPath holds T-F6: what could mean two things is refused before any system
+// TestPath holds R35 and T-F6: what could mean two things is refused before any system
 // call, by every operation.
 func TestPath(t *testing.T) {
 	t.Parallel()

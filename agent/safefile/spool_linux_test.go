@@ -12,7 +12,7 @@ import (
 )
 
 // TestSpool: in a folder of others one file is read and removed, and nothing that
-// others put in its place, or in the folder's, leads out of it.
+// others put in its place, or in the folder's, leads out of it (requirement R33).
 func TestSpool(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

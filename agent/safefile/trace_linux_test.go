@@ -35,7 +35,7 @@ func tracedChild(dir string) int {
 	return 0
 }
 
-// What the kernel is asked, in order (requirements R34, R36, R45): made under a
+// What the kernel is asked, in order (requirements R34, R36, R45, R52): made under a
 // random name that must be new, owner and mode on the descriptor before a byte is
 // in it, synced, closed, renamed, folder synced. Files opened only to be looked
 // at are left out.

@@ -11,9 +11,9 @@ import (
 )
 
 // TestCovers_NeverMore: whatever random policy Covers finds covered by a random
-// holder, no request is allowed by it and not by what the holder has, though the
-// one who asks is another. Most policies are made of the holder's statements by
-// narrowing them, or by narrowing and then widening them a little.
+// holder, no request is allowed by it and not by what the holder has, though the one
+// who asks is another. Most policies are made of the holder's statements by narrowing
+// them, or by narrowing and then widening them a little (requirement R112 in part).
 func TestCovers_NeverMore(t *testing.T) {
 	t.Parallel()
 	seed := seedOf(t)

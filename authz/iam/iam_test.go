@@ -46,7 +46,7 @@ func mustRequest(t testing.TB, action, resource string, context map[string][]str
 	return iam.Request{Action: a, Resource: r, Context: c}
 }
 
-// TestEvaluate_Statements decides by actions and resources alone.
+// TestEvaluate_Statements decides by actions and resources alone (requirement R110).
 func TestEvaluate_Statements(t *testing.T) {
 	for situation, c := range map[string]struct {
 		policy, action, resource string

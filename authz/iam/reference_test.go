@@ -15,7 +15,7 @@ import (
 
 // reference decides a question from the generated values, as the guide reads and
 // with no thought for speed: tables, no compiled form, nothing shared
-// with the package (requirement R111).
+// with the package.
 type reference struct{ question }
 
 func (r reference) outcome() iam.Outcome {
@@ -315,7 +315,8 @@ func decide(t testing.TB, q question) iam.Outcome {
 }
 
 // TestEvaluate_LikeReference compares with the reference on 100,000 random
-// questions, among them all that the simulator is known to decide otherwise.
+// questions, among them all that the simulator is known to decide otherwise
+// (requirement R111).
 func TestEvaluate_LikeReference(t *testing.T) {
 	t.Parallel()
 	seed := seedOf(t)

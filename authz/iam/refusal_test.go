@@ -144,8 +144,8 @@ func refusedConditions() map[string]refusal {
 	}
 }
 
-// TestParse_Refusals asserts reason and place of every way to be malformed, and
-// that what was refused denies.
+// TestParse_Refusals asserts reason and place of every way to be malformed, and that
+// what was refused denies (requirement R110).
 func TestParse_Refusals(t *testing.T) {
 	for _, group := range []map[string]refusal{refusedDocuments(), refusedStatements(), refusedConditions()} {
 		for situation, c := range group {

@@ -63,6 +63,7 @@ func sudoersNames() []string {
 	}
 }
 
+// TestParseUsername holds R14 in part, T-U1 in part, T-U3 in part and T-S1.
 func TestParseUsername(t *testing.T) {
 	for _, s := range accepted() {
 		if u, err := name.ParseUsername(s); err != nil || u.String() != s || u.IsZero() {
@@ -84,7 +85,8 @@ func refused(t *testing.T, s string) {
 	}
 }
 
-// TestParseUsername_Reasons asserts which reason each fault has.
+// TestParseUsername_Reasons asserts which reason each fault has (requirement R16 in
+// part).
 func TestParseUsername_Reasons(t *testing.T) {
 	for s, want := range map[string]*name.Refusal{
 		"": name.ErrEmpty, strings.Repeat("a", 32): name.ErrTooLong, "1a": name.ErrStart, "-a": name.ErrStart, "_a": name.ErrStart,
@@ -137,7 +139,8 @@ func TestUsername_JSON(t *testing.T) {
 	}
 }
 
-// grammar is requirement R14, written apart from the parser.
+// grammar is requirement R14 in part, written apart from the parser: the shorter names
+// of Windows are not in it.
 var grammar = regexp.MustCompile(`^[a-z]([a-z0-9_-]{0,29}[a-z0-9_])?$`)
 
 func FuzzParseUsername(f *testing.F) {

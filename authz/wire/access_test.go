@@ -15,8 +15,8 @@ import (
 	"latchkey/authz/wire"
 )
 
-// TestAccess_OneBadUser: each fault refuses the one user that has it, and the
-// others come through, before him and behind him.
+// TestAccess_OneBadUser: each fault refuses the one user that has it, and the others
+// come through, before him and behind him (requirements R105 and R147).
 func TestAccess_OneBadUser(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -65,7 +65,8 @@ func TestAccess_OneBadUser(t *testing.T) {
 	}
 }
 
-// TestAccess_OneOfMany: the refusal does not depend on how many are well.
+// TestAccess_OneOfMany: the refusal does not depend on how many are well (T-L7 in
+// part).
 func TestAccess_OneOfMany(t *testing.T) {
 	b := newBundle()
 	b.Users = nil

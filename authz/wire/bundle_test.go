@@ -49,6 +49,7 @@ func TestOpen_Golden(t *testing.T) {
 	}
 }
 
+// TestOpen_Target holds R97 in part, R98 and R99 in part.
 func TestOpen_Target(t *testing.T) {
 	signer, trusted := newSigner(t, "cp-1")
 	for _, c := range []struct {
@@ -103,8 +104,8 @@ func TestOpen_Target(t *testing.T) {
 	}
 }
 
-// TestOpen_NotCanonical signs documents that are not canonical: a good signature
-// does not excuse the form.
+// TestOpen_NotCanonical signs documents that are not canonical: a good signature does
+// not excuse the form (requirement R76 in part).
 func TestOpen_NotCanonical(t *testing.T) {
 	signer, trusted := newSigner(t, "cp-1")
 	good := encode(t, newBundle())
@@ -143,8 +144,8 @@ func TestOpen_NotCanonical(t *testing.T) {
 	}
 }
 
-// TestOpen_EachByte changes every byte of a sealed bundle in several ways, cuts
-// it at every place, and finds nothing accepted.
+// TestOpen_EachByte changes every byte of a sealed bundle in several ways, cuts it at
+// every place, and finds nothing accepted (requirement R96 in part and T-S3 in part).
 func TestOpen_EachByte(t *testing.T) {
 	signer, trusted := newSigner(t, "cp-1")
 	b := newBundle()
@@ -169,6 +170,7 @@ func TestOpen_EachByte(t *testing.T) {
 	}
 }
 
+// TestOpen_Signature holds R96 in part, R102 in part and R103 in part.
 func TestOpen_Signature(t *testing.T) {
 	signer, trusted := newSigner(t, "cp-1")
 	stranger, _ := newSigner(t, "cp-1")
@@ -228,6 +230,7 @@ func TestSeal_SignerFails(t *testing.T) {
 	}
 }
 
+// FuzzOpen holds R96 in part.
 func FuzzOpen(f *testing.F) {
 	signer, trusted := newSigner(f, "cp-1")
 	target := newTarget(f)

@@ -10,6 +10,7 @@ import (
 	"latchkey/authz/wire"
 )
 
+// TestEnroll_Proof holds R85.
 func TestEnroll_Proof(t *testing.T) {
 	good := wire.Enroll{Secret: "secret", Facts: wire.Facts{Hostname: "web-1", OS: "linux", Platform: "debian 12", Architecture: "x86_64", Agent: "1", Address: "10.0.0.1"}}
 	good.Sign(instanceKey(1))

@@ -62,7 +62,8 @@ func TestSignRequest(t *testing.T) {
 	}
 }
 
-// TestVerify_EachPart changes each part of a signed request by itself.
+// TestVerify_EachPart changes each part of a signed request by itself (requirement
+// R72).
 func TestVerify_EachPart(t *testing.T) {
 	good := newRequest()
 	header := good.header(t)
@@ -104,6 +105,7 @@ func TestVerify_EachPart(t *testing.T) {
 	}
 }
 
+// TestVerify_Key holds R169 in part.
 func TestVerify_Key(t *testing.T) {
 	r := newRequest()
 	sig, err := wire.ParseSignature(r.header(t))

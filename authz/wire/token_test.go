@@ -7,6 +7,7 @@ import (
 	"latchkey/authz/wire"
 )
 
+// TestParseJoinToken holds R83.
 func TestParseJoinToken(t *testing.T) {
 	var random [32]byte
 	var pin wire.Pin
@@ -47,6 +48,7 @@ func tokenRefused(t *testing.T, s string) {
 	}
 }
 
+// TestHashSecret holds R119 in part.
 func TestHashSecret(t *testing.T) {
 	a, b := wire.HashSecret("a"), wire.HashSecret("b")
 	if a == b || len(a) != 64 || a != wire.HashSecret("a") || strings.Contains(a, "a\n") {

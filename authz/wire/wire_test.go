@@ -22,7 +22,8 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// TestDecode_Refused changes a canonical document in one place each.
+// TestDecode_Refused changes a canonical document in one place each (requirement R76
+// in part).
 func TestDecode_Refused(t *testing.T) {
 	for situation, c := range map[string][2]string{
 		"duplicate-key":         {`"serial":7`, `"serial":7,"serial":7`},
@@ -83,7 +84,8 @@ func TestDecode_Refused(t *testing.T) {
 	}
 }
 
-// TestDecode_ErrorIsSilent: an error names places, never what stood there.
+// TestDecode_ErrorIsSilent: an error names places, never what stood there (requirement
+// R79 in part).
 func TestDecode_ErrorIsSilent(t *testing.T) {
 	for _, text := range []string{
 		`{"hunter2":1}`, `{"epoch":"hunter2"}`, `{"epoch":hunter2}`, `{"epoch":1} hunter2`, `hunter2`, `{"epoch":31337e999}`, `{"at":"hunter2`,

@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// TestUnit: what systemd starts is this program, from where the login hook is too,
-// and it may write where the layout says and where the account tools do.
+// TestUnit: what systemd starts is this program, from where the login hook is too, and
+// it may write where the layout says and where the account tools do (requirements R37
+// and R158 in part).
 func TestUnit(t *testing.T) {
 	const file = "../../systemd/latchkey-agent.service"
 	text, err := os.ReadFile(file)

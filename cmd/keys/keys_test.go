@@ -29,6 +29,7 @@ func giving(file string) readFunc {
 	}
 }
 
+// TestRun holds R60, R62 in part and T-H6.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	const hint = "hint: latchkey-keys --help\n"
@@ -81,6 +82,7 @@ type writes struct {
 
 func (w *writes) Write(b []byte) (int, error) { w.n++; return len(b), w.err }
 
+// TestRun_writes holds R60 and T-H3 in part.
 func TestRun_writes(t *testing.T) {
 	t.Parallel()
 	file := fileOfA + strings.Repeat(lineA, 49)

@@ -23,7 +23,8 @@ AuthorizedKeysCommand ` + program + ` %u %U %t %k
 AuthorizedKeysCommandUser latchkey-keys
 `
 
-// inMachineLogin asks the real sshd, with the real client, who gets in.
+// inMachineLogin asks the real sshd, with the real client, who gets in (requirements
+// R11, R65 in part, T-U10 in part, T-H1 in part, T-H3 in part and T-H8 in part).
 func inMachineLogin(t *testing.T) {
 	keys := map[string]string{}
 	for _, key := range []string{"host", "granted", "stranger", "glass"} {

@@ -53,6 +53,7 @@ func need(t *testing.T, have bool, what string) {
 	t.Skip("needs " + what)
 }
 
+// TestDeadline_hanging_read holds R61 in part and T-H4 in part.
 func TestDeadline_hanging_read(t *testing.T) {
 	t.Parallel()
 	cmd := exec.Command(os.Args[0])
@@ -180,6 +181,7 @@ func asHook(args ...string) *exec.Cmd {
 	return cmd
 }
 
+// inMachineProgram holds T-H2.
 func inMachineProgram(t *testing.T) {
 	putKeys(t, fileOfA)
 	question := []string{"alice", "20001", typ, keyA}
@@ -226,7 +228,7 @@ func wantFault(t *testing.T, cmd *exec.Cmd, status int, text string) {
 	}
 }
 
-// stdoutClosed gives the hook a pipe nobody reads from any more (T-H7).
+// stdoutClosed gives the hook a pipe nobody reads from any more (R64, T-H7 in part).
 func stdoutClosed(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -241,8 +243,9 @@ func stdoutClosed(t *testing.T) {
 	}
 }
 
-// stdoutNeverRead gives the hook a full pipe that is never read (T-H7). While it
-// hangs there, it is seen to have dropped the groups it was given (T-H2).
+// stdoutNeverRead gives the hook a full pipe that is never read (R61 in part, T-H7 in
+// part). While it hangs there, it is seen to have dropped the groups it was given (R59
+// in part, T-H2).
 func stdoutNeverRead(t *testing.T) {
 	var ends [2]int
 	if err := syscall.Pipe2(ends[:], syscall.O_CLOEXEC); err != nil {

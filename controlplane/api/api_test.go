@@ -374,7 +374,8 @@ func TestInternalErrors(t *testing.T) {
 	}
 }
 
-// TestLog: one line a call, with who, what and how it ended, and nothing secret.
+// TestLog: one line a call, with who, what and how it ended, and nothing secret
+// (requirements R79 in part and R81).
 func TestLog(t *testing.T) {
 	s := newTestServer(t)
 	before := s.log.String()

@@ -92,7 +92,7 @@ func TestQuestions(t *testing.T) {
 }
 
 // TestLargeBody: SimulatePolicy alone takes more than others, to its own limit, signed
-// or with a password.
+// or with a password (requirement R128 in part).
 func TestLargeBody(t *testing.T) {
 	s := newTestServer(t)
 	body := func(size int) string {

@@ -18,7 +18,7 @@ import (
 // FuzzParseSignature: whatever bytes a request is made of, they are refused with a
 // code, or the header prints again as it was and everything that means something is
 // signed; what is accepted has the signature that the specification gives
-// (requirements R108 to R110).
+// (requirement R108).
 func FuzzParseSignature(f *testing.F) {
 	for _, row := range slices.Concat(signedHeaderRows(), scopeRows(), twiceRows(), bodyRows()) {
 		q := goodRequest(testNow)

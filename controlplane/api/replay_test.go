@@ -35,7 +35,7 @@ func TestMemoryActsOnce(t *testing.T) {
 	}
 }
 
-// TestMemory walks through one memory, a line a request.
+// TestMemory walks through one memory, a line a request (requirement R108).
 func TestMemory(t *testing.T) {
 	var count atomic.Int32
 	m := newMemory(testNow)

@@ -87,7 +87,8 @@ func (s *server) raw(t *testing.T, text string) int {
 	return resp.StatusCode
 }
 
-// TestRequestSmuggling: forms that two parsers could read in two ways.
+// TestRequestSmuggling: forms that two parsers could read in two ways (requirement
+// R128 in part).
 func TestRequestSmuggling(t *testing.T) {
 	s := newTestServer(t)
 	for name, raw := range map[string]string{
@@ -107,6 +108,7 @@ func TestRequestSmuggling(t *testing.T) {
 	}
 }
 
+// TestTLSVersions holds R71.
 func TestTLSVersions(t *testing.T) {
 	s := newTestServer(t)
 	for version, want := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
@@ -157,7 +159,8 @@ func TestHealthAndReadiness(t *testing.T) {
 	}
 }
 
-// TestLimits: none of the server's limits is left at net/http's "no limit".
+// TestLimits: none of the server's limits is left at net/http's "no limit"
+// (requirement R128 in part).
 func TestLimits(t *testing.T) {
 	srv := NewServer(http.NotFoundHandler(), &tls.Config{}, nil, discard())
 	for name, limit := range map[string]time.Duration{
@@ -187,8 +190,8 @@ func TestPanicAnswers(t *testing.T) {
 	}
 }
 
-// TestReplay sends the very same bytes twice, over two connections: the change
-// happens once and both get its answer.
+// TestReplay sends the very same bytes twice, over two connections: the change happens
+// once and both get its answer (requirement R108).
 func TestReplay(t *testing.T) {
 	s := newTestServer(t)
 	body := `{"Name":"once"}`

@@ -158,6 +158,7 @@ type signatureRow struct {
 	want string // of the error's text; "" is accepted
 }
 
+// testSignatures holds R108.
 func testSignatures(t *testing.T, rows []signatureRow) {
 	for _, tt := range rows {
 		t.Run(tt.name, func(t *testing.T) {
@@ -168,8 +169,8 @@ func testSignatures(t *testing.T, rows []signatureRow) {
 	}
 }
 
-// These four tests are row A1 of the adversarial catalogue: only the exact
-// canonical request passes. Their rows are the seeds of FuzzSignature too.
+// Of these four tests only the exact canonical request passes. Their rows are the
+// seeds of FuzzSignature too.
 
 func TestSignedHeaders(t *testing.T) { testSignatures(t, signedHeaderRows()) }
 
@@ -285,7 +286,8 @@ func at(offset time.Duration) func(*wireRequest) {
 	}
 }
 
-// TestAlteredInTransit changes bytes of a request that was signed well.
+// TestAlteredInTransit changes bytes of a request that was signed well (requirement
+// R108).
 func TestAlteredInTransit(t *testing.T) {
 	for _, tt := range alterations() {
 		t.Run(tt.name, func(t *testing.T) {
@@ -328,7 +330,8 @@ func alterations() []alteration {
 }
 
 // TestPublishedVector is post-vanilla of the test suite that AWS published for
-// Signature Version 4: the verifier is right about more than itself.
+// Signature Version 4: the verifier is right about more than itself (requirement
+// R108).
 func TestPublishedVector(t *testing.T) {
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(
 		"POST / HTTP/1.1\r\nHost: example.amazonaws.com\r\nX-Amz-Date: 20150830T123600Z\r\n\r\n")))
@@ -398,8 +401,8 @@ func TestBasic(t *testing.T) {
 	}
 }
 
-// TestStrangersLookAlike compares everything that a caller can see of an unknown
-// key and of a wrong secret.
+// TestStrangersLookAlike compares everything that a caller can see of an unknown key
+// and of a wrong secret (requirement R119 in part).
 func TestStrangersLookAlike(t *testing.T) {
 	unknown, wrong := goodRequest(testNow), goodRequest(testNow)
 	unknown.keyID, wrong.secret = "LKIANOBODY", "another"

@@ -54,7 +54,7 @@ func TestEnroll(t *testing.T) {
 }
 
 // TestNoCredentials is generated from the routes: without a sound signature every
-// one of them answers 401 (requirement R73, rows P2 and P3).
+// one of them answers 401 (requirements R72 and R73).
 func TestNoCredentials(t *testing.T) {
 	f := newFixture(t)
 	stack := f.stack(t)

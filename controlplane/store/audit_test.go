@@ -11,6 +11,7 @@ import (
 	"latchkey/controlplane/store"
 )
 
+// TestView_VerifyAudit holds R136 in part.
 func TestView_VerifyAudit(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -62,7 +63,7 @@ func TestView_VerifyAudit(t *testing.T) {
 }
 
 // A hash chain rewritten to the end, as somebody with the file can, still does not
-// match the head in a signed bundle.
+// match the head in a signed bundle (requirement R136 in part).
 func TestView_VerifyAudit_RewrittenChain(t *testing.T) {
 	s, path := newStore(t)
 	stack := insertStack(t, s, 1)

@@ -144,6 +144,7 @@ func mustBackup(t *testing.T, database, file string) store.Contents {
 	return c
 }
 
+// TestBackup holds R133.
 func TestBackup(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "latchkey.db")
@@ -177,8 +178,9 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-// A backup made while another process writes is the state of one instant between
-// its start and its end: every change up to one row of the log, and no other.
+// A backup made while another process writes is the state of one instant between its
+// start and its end: every change up to one row of the log, and no other (requirement
+// R133).
 func TestBackup_ConcurrentWrites(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "latchkey.db")
 	s := newControlPlane(t, path)

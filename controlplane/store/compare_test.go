@@ -33,7 +33,7 @@ func changePolicies(ctx context.Context, tx *store.Tx) error {
 	)
 }
 
-// What an operator reads before he says yes.
+// What an operator reads before he says yes (requirement R101 in part).
 func TestRestore_Prepare(t *testing.T) {
 	dir := t.TempDir()
 	database, backup := since(t, dir)

@@ -62,7 +62,7 @@ func writeForEver(path string) error {
 }
 
 // A process killed while it writes loses nothing that it had acknowledged, and
-// leaves every change with its audit row or neither (requirements R130, R136).
+// leaves every change with its audit row or neither (requirements R130, R136 in part).
 func TestStore_Kill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "latchkey.db")
 	acknowledged := map[string]bool{}

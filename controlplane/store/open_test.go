@@ -7,6 +7,7 @@ import (
 	"latchkey/controlplane/store"
 )
 
+// TestCheckSQLite holds R131.
 func TestCheckSQLite(t *testing.T) {
 	for version, sound := range map[string]bool{
 		"3.50.6": false, "3.50.7": false, "3.51.2": false, "3.52.0": false, "2.99.9": false, "3.9.9": false,

@@ -112,7 +112,7 @@ func again(t *testing.T, dir string) string {
 	return copy
 }
 
-// T-D4: killed after any step, a backup is there whole or not at all.
+// Killed after any step, a backup is there whole or not at all (requirement R133).
 func TestBackup_Kill(t *testing.T) {
 	scene := killedServer(t)
 	want := dump(t, again(t, scene)+"/latchkey.db")
@@ -138,8 +138,8 @@ func TestBackup_Kill(t *testing.T) {
 	}
 }
 
-// T-D4, T-B6: killed after any step, a restore leaves the old database or the new
-// one, never the log of the one beside the other; and can be done again.
+// Killed after any step, a restore leaves the old database or the new one, never the
+// log of the one beside the other; and can be done again (requirement R133).
 func TestRestore_Kill(t *testing.T) {
 	killed := killedServer(t)
 	for _, tt := range []struct {

@@ -69,6 +69,7 @@ func since(t *testing.T, dir string) (database, backup string) {
 	return database, backup
 }
 
+// TestRestore holds R21 and R133.
 func TestRestore(t *testing.T) {
 	dir := t.TempDir()
 	database, backup := since(t, dir)

@@ -113,6 +113,7 @@ func mustExec(t *testing.T, db *sql.DB, statement string, args ...any) {
 	}
 }
 
+// TestStore_Write holds R136 in part.
 func TestStore_Write(t *testing.T) {
 	t.Run("keeps-change-and-entry", func(t *testing.T) {
 		s, path := newStore(t)
@@ -206,6 +207,7 @@ func expectEmpty(t *testing.T, s *store.Store) {
 	mustWrite(t, s, func(context.Context, *store.Tx) error { return nil })
 }
 
+// TestStore_Pragmas holds R130 and R132.
 func TestStore_Pragmas(t *testing.T) {
 	s, path := newStore(t)
 	got := s.Pragmas(t.Context(), t)
@@ -218,6 +220,7 @@ func TestStore_Pragmas(t *testing.T) {
 	}
 }
 
+// TestOpen holds R132 and R137 in part.
 func TestOpen(t *testing.T) {
 	t.Run("twice-at-once", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "latchkey.db")
@@ -321,6 +324,7 @@ func expectAudit(t *testing.T, s *store.Store, size int64) {
 	})
 }
 
+// TestStore_FullDisk holds R138 in part.
 func TestStore_FullDisk(t *testing.T) {
 	s, path := newStore(t)
 	insertUser(t, s, 1)

@@ -38,7 +38,7 @@ func upgrade(t *testing.T, schema int64, statements ...string) *Store {
 }
 
 // A database of the first schema, with an instance in it, is brought up to date and
-// keeps what it held.
+// keeps what it held (requirement R137 in part).
 func TestOpen_Upgrades(t *testing.T) {
 	s := upgrade(t, 1, insertStack, `
 		INSERT INTO instances (id, stack_id, public_key, registered_by, hostname, os, platform, architecture, agent, address, created_at)

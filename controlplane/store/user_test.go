@@ -17,6 +17,7 @@ const (
 	keyTwo = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP79sB/+KWwMF4Dy/NwW+3bKKiSeqDQKxQSvhx4TKP2f"
 )
 
+// TestTx_AllocateUID holds R19.
 func TestTx_AllocateUID(t *testing.T) {
 	s, _ := newStore(t)
 	allocate := func(low, high authz.UID) (uid authz.UID, err error) {
@@ -39,6 +40,7 @@ func TestTx_AllocateUID(t *testing.T) {
 	}
 }
 
+// TestTx_AllocateUID_NeverTwice holds R21 and T-U6 in part.
 func TestTx_AllocateUID_NeverTwice(t *testing.T) {
 	s, _ := newStore(t)
 	first := insertUser(t, s, 1)
@@ -87,7 +89,7 @@ func TestStore_DamagedUserDeniesAlone(t *testing.T) {
 }
 
 // A user takes with him every row that names him, also in a table that is yet to be
-// made: each must be filled here.
+// made: each must be filled here (requirements R31, R118 and T-U16 in part).
 func TestTx_DeleteUser(t *testing.T) {
 	s, path := newStore(t)
 	p := insertUser(t, s, 1)

@@ -170,6 +170,7 @@ func TestBadSettings(t *testing.T) {
 	})
 }
 
+// TestText holds R81.
 func TestText(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"plain é 日本", "plain é 日本"},
