@@ -17,7 +17,12 @@ import (
 // patience is how long something that takes a second may take on a busy machine.
 const patience = 60 * time.Second
 
-func TestMain(m *testing.M) { os.Exit(machine.Enter(m.Run)) }
+func TestMain(m *testing.M) {
+	if os.Getenv(launchEnv) != "" {
+		os.Exit(launch())
+	}
+	os.Exit(machine.Enter(m.Run))
+}
 
 // need skips where no machine can be booted, unless nothing may be skipped.
 func need(t *testing.T) {
@@ -45,6 +50,12 @@ type world struct {
 // newWorld builds the programs, starts a control plane and boots machines.
 func newWorld(t *testing.T, port, firstIndex int, names ...string) *world {
 	t.Helper()
+	return newWorldOf(t, machine.Boot, port, firstIndex, names...)
+}
+
+// newWorldOf is newWorld with machines of another kind.
+func newWorldOf(t *testing.T, raise func(context.Context, machine.Options) (*machine.Machine, error), port, firstIndex int, names ...string) *world {
+	t.Helper()
 	need(t)
 	w := &world{t: t, dir: t.TempDir(), machines: map[string]*machine.Machine{}, keys: map[string]string{}, public: map[string]string{}, port: port}
 	var err error
@@ -60,7 +71,7 @@ func newWorld(t *testing.T, port, firstIndex int, names ...string) *world {
 	var boots sync.WaitGroup
 	for i, name := range names {
 		boots.Go(func() {
-			m, err := machine.Boot(t.Context(), machine.Options{Name: name, Tree: tree, Index: firstIndex + i})
+			m, err := raise(t.Context(), machine.Options{Name: name, Tree: tree, Index: firstIndex + i})
 			if err != nil {
 				t.Error(err)
 				return
