@@ -114,7 +114,9 @@ type faulty struct {
 	wrong    []string // what is wrong after the fault of the moment
 }
 
-func (x *faulty) isWrong(format string, args ...any) { x.wrong = append(x.wrong, fmt.Sprintf(format, args...)) }
+func (x *faulty) isWrong(format string, args ...any) {
+	x.wrong = append(x.wrong, fmt.Sprintf(format, args...))
+}
 
 // newFaulty sets a machine up and keeps it: alice and deby have nothing to do with
 // what is to come; bob, who has a process and a crontab, and gus have to go, dave
