@@ -87,7 +87,7 @@ func ofFolder() []string {
 	return []string{"away-and-back", "parent-for-other-folder", "parent-for-fifo", "parent-for-link"}
 }
 
-// TestAttack holds T-F1 to T-F4 for folders that are another user's, or in such a one:
+// TestAttack holds R33 and T-F1, T-F2, T-F3 and T-F4 in part for folders that are another user's, or in such a one:
 // whatever he swaps, root does nothing there, and nothing outside is written, removed
 // or read.
 func TestAttack(t *testing.T) {
