@@ -391,7 +391,7 @@ func (a *answerer) about(n notification, at argument) (string, bool) {
 	}
 	target, err := os.Readlink(folder)
 	root, _ := os.Readlink(fmt.Sprintf("/proc/%d/root", n.pid)) // which it does not know of
-	target = strings.TrimPrefix(target, root)
+	target = strings.TrimPrefix(target, strings.TrimSuffix(root, "/"))
 	if err != nil || target != "" && target[0] != '/' || strings.HasPrefix(target, "/dev/") {
 		return "", false
 	}
@@ -443,6 +443,55 @@ func (a *answerer) writeByte(n notification) error {
 	}
 	_, err = unix.Write(fd, first)
 	return err
+}
+
+// TestInject proves the tool by a program that writes in place, and that such a one is
+// caught: what it leaves behind is neither the old file nor the new one.
+func TestInject(t *testing.T) {
+	t.Parallel()
+	need(t)
+	const old, next = "old content\n", "new content\n"
+	tee, err := filepath.EvalSymlinks("/usr/bin/tee")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := dir + "/file"
+	for _, test := range []struct {
+		fault   fault
+		hit     bool
+		code    int
+		content string
+		writes  int
+	}{
+		{fault{}, false, 0, next, 1},
+		{fault{site{"write", file, 2}, "EIO"}, false, 0, next, 1},
+		{fault{site{"write", file, 1}, "EIO"}, true, 1, "", 1},
+		{fault{site{"write", file, 1}, "ENOSPC"}, true, 1, "", 1},
+		{fault{site{"write", file, 1}, full}, true, 1, "", 1},
+		{fault{site{"write", file, 1}, short}, true, 0, next, 2},
+		{fault{site{"write", file, 1}, kill}, true, -1, "", 1},
+		{fault{site{"create", file, 1}, "EMFILE"}, true, 1, old, 0},
+		{fault{site{"create", file, 1}, "EROFS"}, true, 1, old, 0},
+	} {
+		if err := os.WriteFile(file, []byte(old), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), tee, file)
+		cmd.Stdin = strings.NewReader(next)
+		r := inject(t, cmd, tee, test.fault)
+		content, err := os.ReadFile(file)
+		writes := slices.DeleteFunc(r.sites, func(s site) bool { return s.call != "write" || s.path != file })
+		if err != nil || r.hit != test.hit || r.code != test.code || string(content) != test.content || len(writes) != test.writes {
+			t.Errorf("%v: met is %v, status %d, file %q, %d writes, %s", test.fault, r.hit, r.code, content, len(writes), r.errs)
+		}
+		if says, fails := errnos[test.fault.kind]; fails && r.hit && !strings.Contains(strings.ToLower(r.errs), says.Error()) {
+			t.Errorf("%v: it says %q, want %q", test.fault, r.errs, says.Error())
+		}
+	}
 }
 
 var (
