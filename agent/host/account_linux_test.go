@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -245,5 +246,44 @@ func testOddFiles(t *testing.T, s *space) {
 	must(t, syscall.Stat("/etc/shadow", &st))
 	if st.Size == 0 {
 		t.Error("/etc/shadow was emptied")
+	}
+}
+
+// testUnreadable holds R44 for what is only looked at: a file of ours that can not be
+// read, or stands in a folder that others may change, stops nothing but what concerns
+// it, and our own folder is put right.
+func testUnreadable(t *testing.T, s *space) {
+	alice, bob, carol := named(t, "alice", 20001, true), named(t, "bob", 20002, true), named(t, "carol", 20003, false)
+	s.become(alice, bob)
+	must(t, os.Chmod(s.Layout.KeysDir, 0o777))
+	must(t, os.Chmod(filepath.Dir(s.Layout.Sudoers), 0o775))
+	var undone []string
+	for range 2 {
+		undone = nil
+		have, err := s.Observe(t.Context(), []authz.Grant{alice, carol}, s.owned)
+		must(t, err)
+		p := plan.Diff(have, plan.Desired{Grants: []authz.Grant{alice, carol}}, s.owned, s.Layout)
+		s.owned.Intend(p.Steps, nil)
+		for _, step := range p.Steps {
+			if err := s.Apply(t.Context(), step); err != nil {
+				undone = append(undone, step.Path)
+			}
+		}
+	}
+	if diff := cmp.Diff([]string{s.Layout.Sudoers, s.Layout.Sudoers}, undone); diff != "" {
+		t.Errorf("not done in the end (-want +got):\n%s", diff)
+	}
+	if a, _, err := account("bob"); err != nil || !a.Locked() {
+		t.Errorf("bob is %+v, %v", a, err)
+	}
+	entries, err := os.ReadDir(s.Layout.KeysDir)
+	must(t, err)
+	if len(entries) != 2 || entries[0].Name() != "alice" || entries[1].Name() != "carol" {
+		t.Errorf("key files are %v", entries)
+	}
+	info, err := os.Stat(s.Layout.KeysDir)
+	must(t, err)
+	if info.Mode().Perm() != 0o750 {
+		t.Errorf("the folder has the mode %v", info.Mode())
 	}
 }

@@ -110,8 +110,8 @@ func (h *Host) askNSS(ctx context.Context, s *plan.State, grants []authz.Grant, 
 }
 
 // observeFiles reads our folder and drop-ins. What is there but is not a plain
-// file is marked odd, so that a plan replaces or removes it and the writer
-// refuses it with its reason.
+// file that can be read is marked odd, so that a plan replaces or removes it and
+// the writer refuses it with its reason.
 func (h *Host) observeFiles() (map[string]plan.File, error) {
 	l := h.Layout
 	paths := []string{l.StateDir, l.KeysDir, l.Sudoers, l.SSHD}
@@ -152,11 +152,23 @@ func observeFile(path string) (plan.File, error) {
 		return f, nil
 	}
 	f.Content, _, err = safefile.Read(path, maxOurFile)
-	if errors.Is(err, safefile.ErrTooLong) {
-		f.Odd = true // we wrote no such thing, and it must not stop a revocation
-		return f, nil
+	switch {
+	case err == nil:
+	case errors.Is(err, fs.ErrNotExist), shortage(err):
+		return f, err
+	default:
+		// Too long, not to be read, or in a folder that others may change: it is not
+		// what we wrote, and must not stop what concerns others, least of all a
+		// revocation. The step that puts it right will say what it met.
+		f.Content, f.Odd = nil, true
 	}
-	return f, err
+	return f, nil
+}
+
+// shortage reports whether an error is about this process or system, and says nothing
+// of the file.
+func shortage(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EINTR)
 }
 
 // observeHomes looks at homes without following a link.

@@ -68,6 +68,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"account-of-other": testAccountOfAnother,
 	"home-of-other":    testHomeOfAnother,
 	"odd-files":        testOddFiles,
+	"unreadable":       testUnreadable,
 	"include-lines":    testIncludeLines,
 	"sudoers":          testSudoers,
 	"sudoers-refused":  testSudoersRefused,

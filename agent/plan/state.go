@@ -59,7 +59,7 @@ type Group struct {
 type File struct {
 	Content  []byte // nil for a folder
 	Folder   bool
-	Odd      bool // neither a folder nor a regular file of one link
+	Odd      bool // neither a folder nor a regular file of one link that can be read
 	UID, GID uint32
 	Mode     uint32 // permission bits
 }
