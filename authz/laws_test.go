@@ -88,7 +88,7 @@ var wrappers = []wrapper{
 	{"golang.org/x/crypto/ssh", "authz"},
 	{"golang.org/x/mod/sumdb/note", "authz/wire agent/cache controlplane controlplane/datadir"}, // its keys are in wire's signatures
 	{"golang.org/x/mod/sumdb/tlog", "controlplane"},
-	{"golang.org/x/sys", "agent/host agent/safefile agent/service controlplane/datadir cmd/controlplane e2e/machine"}, // system calls
+	{"golang.org/x/sys", "agent/host agent/safefile agent/service controlplane/datadir cmd/controlplane e2e e2e/machine"}, // system calls
 	{"golang.org/x/term", "cmd/internal/cli"},
 	{"golang.org/x/oauth2", "controlplane/web"},
 	{"github.com/coreos/go-oidc/v3", "controlplane/web"},
