@@ -138,8 +138,12 @@ func (h *Host) observeFiles() (map[string]plan.File, error) {
 
 func observeFile(path string) (plan.File, error) {
 	info, err := os.Lstat(path)
-	if err != nil {
+	switch {
+	case err == nil:
+	case errors.Is(err, fs.ErrNotExist), shortage(err):
 		return plan.File{}, err
+	default:
+		return plan.File{Odd: true}, nil
 	}
 	stat := info.Sys().(*syscall.Stat_t)
 	f := plan.File{UID: stat.Uid, GID: stat.Gid, Mode: stat.Mode & 0o7777}
@@ -159,7 +163,7 @@ func observeFile(path string) (plan.File, error) {
 	default:
 		// Too long, not to be read, or in a folder that others may change: it is not
 		// what we wrote, and must not stop what concerns others, least of all a
-		// revocation. The step that puts it right will say what it met.
+		// revocation. The step that puts it right says what is in its way.
 		f.Content, f.Odd = nil, true
 	}
 	return f, nil

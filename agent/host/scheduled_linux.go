@@ -83,7 +83,7 @@ func (h *Host) takeJobs(s plan.Step) error {
 	// Without a place to keep them they are taken all the same: access ends first,
 	// and the error says what is lost.
 	lost := errors.Join(h.Files.Mkdir(h.Layout.RevokedDir, private), h.Files.Mkdir(s.Path, private))
-	var errs []error
+	errs := []error{h.Files.Clean(s.Path)} // of a copy that was cut short
 	for _, job := range s.Jobs {
 		errs = append(errs, h.takeJob(s, job, lost))
 	}
