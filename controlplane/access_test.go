@@ -194,7 +194,7 @@ opsworks:CreateDeployment is allowed by level manage
 opsworks:UpdateStack is denied: inline policy p1, Statement[0], denies it
 opsworks:SetPermission is allowed by level manage
 so the user may give himself SSH and sudo on the stack
-instances are told: keys by command, accounts on revoke lock, homes keep, without the control plane keep
+instances are told: keys by command, accounts on revoke lock, homes keep, keys of others in homes report, without the control plane keep
 instance "applied" is online, at serial N of N, and has the account
 instance "behind" is online, at serial M of N, and has not reported on the present state yet
 instance "failed" is online, at serial N of N, and has the account failed: "create account alice (uid 20000): disk is full"
@@ -219,7 +219,7 @@ instance "silent" is registered and has reported nothing yet`, "serial N of N", 
 			{Action: "opsworks:UpdateStack", Decision: "explicitDeny", Text: "inline policy p1, Statement[0], denies it"},
 			{Action: "opsworks:SetPermission", Decision: "allowed", Text: "level manage"},
 		},
-		Settings: controlplane.StackSettings{KeysMode: "command", OnRevoke: "lock", Homes: "keep", Stale: "keep", MinRsaBits: got.Settings.MinRsaBits},
+		Settings: controlplane.StackSettings{KeysMode: "command", OnRevoke: "lock", Homes: "keep", Unmanaged: "report", Stale: "keep", MinRsaBits: got.Settings.MinRsaBits},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -255,7 +255,7 @@ func bearsOn(step, login string) bool {
 
 func settingsLine(s StackSettings) string {
 	return "instances are told: keys by " + s.KeysMode + ", accounts on revoke " + s.OnRevoke + ", homes " + s.Homes +
-		", without the control plane " + s.Stale
+		", keys of others in homes " + s.Unmanaged + ", without the control plane " + s.Stale
 }
 
 func instanceLine(i InstanceAccess, may bool) string {

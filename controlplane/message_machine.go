@@ -181,17 +181,22 @@ type Command struct {
 
 // StackSettings are what a stack wants of its instances, as they are told.
 type StackSettings struct {
-	KeysMode   string `doc:"how sshd gets keys: command"`
-	OnRevoke   string `doc:"what becomes of an account: lock"`
-	Homes      string `doc:"what becomes of a home: keep"`
+	KeysMode   string `doc:"how sshd gets keys: command, directory or home"`
+	OnRevoke   string `doc:"what becomes of the account of who may not enter any more: lock or remove"`
+	Homes      string `doc:"what becomes of the home of an account that is removed: keep, archive or delete"`
+	Unmanaged  string `doc:"what becomes of keys that somebody put into managed homes: report, allow, adopt or quarantine"`
 	Stale      string `doc:"without an answer from the control plane: keep, or drop-sudo or drop-all after so many hours: drop-sudo:168h"`
 	MinRsaBits int64
 }
 
 // UpdateStackSettingsRequest changes what it names and keeps the rest.
 type UpdateStackSettingsRequest struct {
-	StackId string
-	Stale   *string `json:",omitempty" doc:"keep, drop-sudo:HOURSh or drop-all:HOURSh"`
+	StackId   string
+	KeysMode  *string `json:",omitempty" doc:"command, directory or home"`
+	OnRevoke  *string `json:",omitempty" doc:"lock or remove"`
+	Homes     *string `json:",omitempty" doc:"keep, archive or delete; the last two only where OnRevoke is remove"`
+	Unmanaged *string `json:",omitempty" doc:"report, allow, adopt or quarantine"`
+	Stale     *string `json:",omitempty" doc:"keep, drop-sudo:HOURSh or drop-all:HOURSh"`
 }
 
 // DescribeStackSettingsRequest asks for the settings of one stack.

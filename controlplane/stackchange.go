@@ -54,7 +54,7 @@ func copySettings(ctx context.Context, ch *change, from, to authz.StackID) error
 	if err != nil {
 		return err
 	}
-	return ch.SetStackSettings(ctx, to, store.StackSettings{Stale: set.Stale})
+	return ch.SetStackSettings(ctx, to, storedSettings(set))
 }
 
 // CloneStack makes a stack like another, with what the request names in another

@@ -63,3 +63,49 @@ func TestStackSettings(t *testing.T) {
 	_, err = p.UpdateStackSettings(t.Context(), p.admin, controlplane.UpdateStackSettingsRequest{StackId: noStack, Stale: ptr("keep")})
 	expectError(t, err, controlplane.NotFound, "Unable to find stack with ID "+noStack)
 }
+
+// TestStackSettings_Choices: the settings with a closed list take what it holds, keep
+// what a request leaves out, and are refused together where they contradict each other.
+func TestStackSettings_Choices(t *testing.T) {
+	p := newPlane(t)
+	stack := p.stack(t, "stack")
+	type request = controlplane.UpdateStackSettingsRequest
+	for _, tc := range []struct {
+		name    string
+		req     request
+		message string // empty: taken
+		want    string // keys mode, on revoke, homes, unmanaged
+	}{
+		{"nothing", request{}, "", "command lock keep report"},
+		{"keys", request{KeysMode: ptr("directory")}, "", "directory lock keep report"},
+		{"no-such-keys", request{KeysMode: ptr("file")}, "KeysMode: is none of command, directory and home", "directory lock keep report"},
+		{"homes-of-locked", request{Homes: ptr("delete")}, "Homes: homes are archived or deleted only where accounts are removed on revoke",
+			"directory lock keep report"},
+		{"both", request{OnRevoke: ptr("remove"), Homes: ptr("archive")}, "", "directory remove archive report"},
+		{"lock-again", request{OnRevoke: ptr("lock")}, "Homes: homes are archived or deleted only where accounts are removed on revoke",
+			"directory remove archive report"},
+		{"lock-and-keep", request{OnRevoke: ptr("lock"), Homes: ptr("keep")}, "", "directory lock keep report"},
+		{"no-such-end", request{OnRevoke: ptr("delete")}, "OnRevoke: is none of lock and remove", "directory lock keep report"},
+		{"unmanaged", request{Unmanaged: ptr("quarantine"), KeysMode: ptr("home")}, "", "home lock keep quarantine"},
+		{"no-such-policy", request{Unmanaged: ptr("")}, "Unmanaged: is none of report, allow, adopt and quarantine", "home lock keep quarantine"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			before := p.serial(t, stack)
+			tc.req.StackId = stack
+			_, err := p.UpdateStackSettings(t.Context(), p.admin, tc.req)
+			code := controlplane.Code("")
+			if tc.message != "" {
+				code = controlplane.Invalid
+			}
+			expectError(t, err, code, tc.message)
+			_, b := p.bundle(t, stack)
+			s := b.Settings
+			if got := s.KeysMode + " " + s.OnRevoke + " " + s.Homes + " " + s.Unmanaged; got != tc.want {
+				t.Errorf("the bundle says %s", got)
+			}
+			if raised := p.serial(t, stack) != before; raised != (tc.message == "" && tc.name != "nothing") {
+				t.Errorf("serial raised: %v", raised)
+			}
+		})
+	}
+}

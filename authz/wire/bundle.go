@@ -44,20 +44,6 @@ type User struct {
 	NotAfter string   `json:"not_after"` // RFC 3339, UTC, seconds; empty: no end
 }
 
-// Settings are the stack's wishes about its instances.
-type Settings struct {
-	KeysMode   string `json:"keys_mode"` // command
-	OnRevoke   string `json:"on_revoke"` // lock
-	Homes      string `json:"homes"`     // keep
-	Stale      string `json:"stale"`     // keep, or what ParseStale reads
-	MinRSABits int    `json:"min_rsa_bits"`
-}
-
-// DefaultSettings are what a stack has when nobody chose.
-func DefaultSettings() Settings {
-	return Settings{KeysMode: "command", OnRevoke: "lock", Homes: "keep", Stale: "keep", MinRSABits: 2048}
-}
-
 // LogHead is the audit log's size and root when the bundle was made.
 type LogHead struct {
 	Size int64  `json:"size"`
@@ -79,7 +65,6 @@ var (
 	ErrTarget    = name.Refuse("wrong_target", "bundle is for another control plane or stack")
 	ErrRollback  = name.Refuse("rollback", "bundle is older than one already accepted")
 	ErrJump      = name.Refuse("fast_forward", "bundle's serial jumps further than is possible")
-	ErrSettings  = name.Refuse("unknown_setting", "bundle holds a setting this program does not know")
 )
 
 // maxJump bounds how far epoch and serial may run ahead, so that a single bad
@@ -156,19 +141,7 @@ func (b Bundle) check(t Target) error {
 	if _, err := b.IssuedAt(); err != nil {
 		return err
 	}
-	return b.Settings.check()
-}
-
-func (s Settings) check() error {
-	known := DefaultSettings()
-	known.MinRSABits, known.Stale = s.MinRSABits, s.Stale
-	if _, err := ParseStale(s.Stale); err != nil {
-		return err
-	}
-	if s != known || (s.MinRSABits != 2048 && s.MinRSABits != 3072) {
-		return ErrSettings
-	}
-	return nil
+	return b.Settings.Check()
 }
 
 // IssuedAt returns when the bundle was made.

@@ -42,7 +42,7 @@ func TestOpen_Golden(t *testing.T) {
 	want := `{"format":1,"control_plane":"cp-1","stack":"11111111-1111-4111-8111-111111111111","epoch":2,"serial":7,` +
 		`"issued":"2026-11-22T12:00:00Z","users":[{"id":"00020001-0000-4000-8000-000000000000","arn":"arn:aws:iam::123456789012:user/alice",` +
 		`"name":"alice","uid":20001,"keys":["` + keyA + `"],"ssh":true,"sudo":true,"not_after":""}],` +
-		`"settings":{"keys_mode":"command","on_revoke":"lock","homes":"keep","stale":"keep","min_rsa_bits":2048},` +
+		`"settings":{"keys_mode":"command","on_revoke":"lock","homes":"keep","unmanaged":"report","stale":"keep","min_rsa_bits":2048},` +
 		`"log":{"size":3,"root":"00"},"confirmed_removals":[]}` + "\n"
 	if got := encode(t, newBundle()); got != want {
 		t.Errorf("got  %swant %s", got, want)
@@ -85,6 +85,11 @@ func TestOpen_Target(t *testing.T) {
 		{name: "unknown-keys-mode", change: func(b *wire.Bundle, _ *wire.Target) { b.Settings.KeysMode = "ftp" }, want: wire.ErrSettings},
 		{name: "unknown-revocation", change: func(b *wire.Bundle, _ *wire.Target) { b.Settings.OnRevoke = "delete" }, want: wire.ErrSettings},
 		{name: "unknown-homes", change: func(b *wire.Bundle, _ *wire.Target) { b.Settings.Homes = "" }, want: wire.ErrSettings},
+		{name: "unknown-unmanaged", change: func(b *wire.Bundle, _ *wire.Target) { b.Settings.Unmanaged = "keep" }, want: wire.ErrSettings},
+		{name: "homes-of-locked", change: func(b *wire.Bundle, _ *wire.Target) { b.Settings.Homes = wire.HomesDelete }, want: wire.ErrHomesOfLocked},
+		{name: "homes-of-removed", change: func(b *wire.Bundle, _ *wire.Target) {
+			b.Settings.OnRevoke, b.Settings.Homes = wire.RevokeRemove, wire.HomesDelete
+		}},
 		{name: "unknown-stale", change: func(b *wire.Bundle, _ *wire.Target) { b.Settings.Stale = "C:\\" }, want: wire.ErrSettings},
 		{name: "small-rsa", change: func(b *wire.Bundle, _ *wire.Target) { b.Settings.MinRSABits = 1024 }, want: wire.ErrSettings},
 		{name: "rsa-3072", change: func(b *wire.Bundle, _ *wire.Target) { b.Settings.MinRSABits = 3072 }},

@@ -11,36 +11,53 @@ import (
 
 func stackSettings(conn *connection) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "settings NAME|ID [--stale WHAT]",
+		Use:   "settings NAME|ID [flags]",
 		Short: "Show what a stack wants of its instances, or change it",
 		Long: `settings shows what instances of a stack are told, after changing what is given.
+
+--keys-mode says how sshd gets the keys: command (the default: it asks the login hook),
+directory (it reads a root-owned folder itself) or home (it reads ~/.ssh/authorized_keys,
+with a marked block of ours beside the user's own lines).
+
+--on-revoke says what becomes of an account whose user may not enter any more: lock (the
+default) or remove. --homes says what becomes of the home of an account that is removed:
+keep (the default), archive (one file that root alone reads) or delete.
+
+--unmanaged says what becomes of keys that somebody put into the home of a managed
+account: report (the default), allow (nothing is told), adopt (they become keys of that
+account on that instance) or quarantine (they are taken out and kept for root).
 
 --stale says what becomes of access on an instance that has not heard from the control
 plane for so long: keep (the default), drop-sudo:HOURSh or drop-all:HOURSh. All comes
 back with the next answer. Accounts that are not managed are never touched.`,
 		Example: `  latchkey stack settings web
-  latchkey stack settings web --stale drop-sudo:168h`,
+  latchkey stack settings web --stale drop-sudo:168h
+  latchkey stack settings web --on-revoke remove --homes archive`,
 		Args: cli.Args("NAME|ID"),
 	}
-	stale := cmd.Flags().String("stale", "", "`WHAT` goes without an answer from the control plane")
+	var req controlplane.UpdateStackSettingsRequest
+	choose := func(flag string, to **string, what string) { *to = cmd.Flags().String(flag, "", what) }
+	choose("keys-mode", &req.KeysMode, "`HOW` sshd gets keys: command, directory or home")
+	choose("on-revoke", &req.OnRevoke, "`WHAT` becomes of accounts: lock or remove")
+	choose("homes", &req.Homes, "`WHAT` becomes of homes of removed accounts: keep, archive or delete")
+	choose("unmanaged", &req.Unmanaged, "`WHAT` becomes of keys of others in managed homes: report, allow, adopt or quarantine")
+	choose("stale", &req.Stale, "`WHAT` goes without an answer from the control plane")
 	asJSON := cli.JSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := conn.dial()
 		if err != nil {
 			return err
 		}
-		id, err := c.stackID(cmd.Context(), args[0])
-		if err != nil {
+		if req.StackId, err = c.stackID(cmd.Context(), args[0]); err != nil {
 			return err
 		}
-		if cmd.Flags().Changed("stale") {
-			req := controlplane.UpdateStackSettingsRequest{StackId: id, Stale: stale}
-			if err := c.call(cmd.Context(), "UpdateStackSettings", req, nil); err != nil {
+		if given := onlyGiven(cmd, req); given != (controlplane.UpdateStackSettingsRequest{StackId: req.StackId}) {
+			if err := c.call(cmd.Context(), "UpdateStackSettings", given, nil); err != nil {
 				return err
 			}
 		}
 		var resp controlplane.DescribeStackSettingsResponse
-		if err := c.call(cmd.Context(), "DescribeStackSettings", controlplane.DescribeStackSettingsRequest{StackId: id}, &resp); err != nil {
+		if err := c.call(cmd.Context(), "DescribeStackSettings", controlplane.DescribeStackSettingsRequest{StackId: req.StackId}, &resp); err != nil {
 			return err
 		}
 		if *asJSON {
@@ -48,9 +65,21 @@ back with the next answer. Accounts that are not managed are never touched.`,
 		}
 		s := resp.Settings
 		return cli.Table(cmd.OutOrStdout(), []string{"SETTING", "VALUE"}, [][]string{
-			{"keys mode", s.KeysMode}, {"on revoke", s.OnRevoke}, {"homes", s.Homes}, {"stale", s.Stale},
-			{"min rsa bits", strconv.FormatInt(s.MinRsaBits, 10)},
+			{"keys mode", s.KeysMode}, {"on revoke", s.OnRevoke}, {"homes", s.Homes}, {"unmanaged", s.Unmanaged},
+			{"stale", s.Stale}, {"min rsa bits", strconv.FormatInt(s.MinRsaBits, 10)},
 		})
 	}
 	return cmd
+}
+
+// onlyGiven leaves of a request what flags were given for.
+func onlyGiven(cmd *cobra.Command, req controlplane.UpdateStackSettingsRequest) controlplane.UpdateStackSettingsRequest {
+	for flag, to := range map[string]**string{
+		"keys-mode": &req.KeysMode, "on-revoke": &req.OnRevoke, "homes": &req.Homes, "unmanaged": &req.Unmanaged, "stale": &req.Stale,
+	} {
+		if !cmd.Flags().Changed(flag) {
+			*to = nil
+		}
+	}
+	return req
 }
