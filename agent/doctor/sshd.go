@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -261,29 +262,53 @@ func sshdAllow(f Facts, r *report) {
 }
 
 func allowed(l Login, s map[string][]string, marker string, r *report) {
-	users := func(key string) (certain, perhaps bool) { return matchUser(l.Name, patterns(s[key])) }
-	groups := func(key string) bool {
-		return slices.ContainsFunc(patterns(s[key]), func(p string) bool {
-			return slices.ContainsFunc(l.Groups, func(g string) bool { return glob(p, g) })
-		})
+	key, why, certain := KeptOut(l.Name, l.Groups, s)
+	fix := map[string]string{
+		"denyusers": "take the name out of DenyUsers in sshd's configuration", "denygroups": "take the group out of DenyGroups in sshd's configuration",
+		"allowusers":  "add the name to AllowUsers in sshd's configuration, or use AllowGroups " + marker,
+		"allowgroups": "add " + marker + " to AllowGroups in sshd's configuration",
+	}[key]
+	switch {
+	case key == "":
+	case certain:
+		r.problem(fix, "%s", why)
+	default:
+		r.warn("look at it in sshd's configuration", "%s", why)
 	}
-	deny, denyPerhaps := users("denyusers")
-	allow, allowPerhaps := users("allowusers")
+}
+
+// KeptOut says which of sshd's lists keeps a user of these groups out, and why, by what
+// sshd -T says of him. No list has the key "". It is not certain where a list is about
+// some hosts alone.
+func KeptOut(user string, groups []string, s map[string][]string) (key, why string, certain bool) {
+	deny, denyPerhaps := matchUser(user, patterns(s["denyusers"]))
+	allow, allowPerhaps := matchUser(user, patterns(s["allowusers"]))
 	allow = allow || len(patterns(s["allowusers"])) == 0
+	says := func(key, format string) (string, string) { return key, fmt.Sprintf(format, user, few(s[key])) }
+	certain = true
 	switch {
 	case deny:
-		r.problem("take the name out of DenyUsers in sshd's configuration", "DenyUsers keeps %s out: %s", l.Name, few(s["denyusers"]))
+		key, why = says("denyusers", "DenyUsers keeps %s out: %s")
 	case !allow && !allowPerhaps:
-		r.problem("add the name to AllowUsers in sshd's configuration, or use AllowGroups "+marker, "AllowUsers does not name %s: %s", l.Name, few(s["allowusers"]))
-	case groups("denygroups"):
-		r.problem("take the group out of DenyGroups in sshd's configuration", "DenyGroups keeps %s out: %s", l.Name, few(s["denygroups"]))
-	case len(patterns(s["allowgroups"])) > 0 && !groups("allowgroups"):
-		r.problem("add "+marker+" to AllowGroups in sshd's configuration", "AllowGroups names no group of %s: %s", l.Name, few(s["allowgroups"]))
+		key, why = says("allowusers", "AllowUsers does not name %s: %s")
+	case matchGroup(groups, patterns(s["denygroups"])):
+		key, why = says("denygroups", "DenyGroups keeps %s out: %s")
+	case len(patterns(s["allowgroups"])) > 0 && !matchGroup(groups, patterns(s["allowgroups"])):
+		key, why = says("allowgroups", "AllowGroups names no group of %s: %s")
 	case denyPerhaps:
-		r.warn("look at DenyUsers in sshd's configuration", "DenyUsers keeps %s out from some hosts: %s", l.Name, few(s["denyusers"]))
+		certain = false
+		key, why = says("denyusers", "DenyUsers keeps %s out from some hosts: %s")
 	case !allow:
-		r.warn("look at AllowUsers in sshd's configuration", "AllowUsers lets %s in from some hosts alone: %s", l.Name, few(s["allowusers"]))
+		certain = false
+		key, why = says("allowusers", "AllowUsers lets %s in from some hosts alone: %s")
 	}
+	return key, why, certain
+}
+
+func matchGroup(groups, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		return slices.ContainsFunc(groups, func(g string) bool { return glob(p, g) })
+	})
 }
 
 // patterns are the words of a setting, which sshd -T prints a line each or in one.

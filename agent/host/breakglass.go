@@ -1,10 +1,12 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"latchkey/agent/doctor"
 	"latchkey/agent/plan"
 	"latchkey/authz/name"
 )
@@ -36,22 +38,25 @@ func ParseLocalName(s string) (LocalName, error) {
 // String returns the name, or "" for the zero value.
 func (n LocalName) String() string { return n.s }
 
-// closedAccount says why an account cannot be logged in to whatever its keys are, nil
-// when it can. settings are what sshd -T says for it.
-func closedAccount(a plan.Account, settings map[string][]string, now time.Time) error {
+// closedAccount says why an account of these groups cannot be logged in to whatever its
+// keys are, nil when it can. settings are what sshd -T says for it.
+func closedAccount(a plan.Account, groups []string, settings map[string][]string, now time.Time) error {
 	is := func(key, value string) bool { return len(settings[key]) > 0 && settings[key][0] == value }
+	list, kept, certain := doctor.KeptOut(a.Name, groups, settings)
 	const day = 24 * 60 * 60
 	switch {
 	case a.Expires > 0 && now.Unix()/day >= a.Expires:
-		return fmt.Errorf("%w: account %s has expired", ErrBreakGlass, a.Name)
+		return fmt.Errorf("account %s has expired", a.Name)
 	case strings.HasPrefix(a.Password, "!") && is("usepam", "no"):
-		return fmt.Errorf("%w: account %s is locked, and sshd does not leave that to PAM", ErrBreakGlass, a.Name)
+		return fmt.Errorf("account %s is locked, and sshd does not leave that to PAM", a.Name)
 	case strings.HasSuffix(a.Shell, "/nologin"), strings.HasSuffix(a.Shell, "/false"):
-		return fmt.Errorf("%w: account %s has the shell %s", ErrBreakGlass, a.Name, a.Shell)
+		return fmt.Errorf("account %s has the shell %s", a.Name, a.Shell)
 	case is("pubkeyauthentication", "no"):
-		return fmt.Errorf("%w: sshd takes no keys from %s", ErrBreakGlass, a.Name)
+		return fmt.Errorf("sshd takes no keys from %s", a.Name)
 	case a.UID == 0 && is("permitrootlogin", "no"):
-		return fmt.Errorf("%w: sshd does not let root in", ErrBreakGlass)
+		return errors.New("sshd does not let root in")
+	case list != "" && certain:
+		return errors.New(kept)
 	}
 	return nil
 }

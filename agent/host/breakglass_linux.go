@@ -17,7 +17,7 @@ import (
 // would: it is a local account, not one of the ledger's, open, and sshd would read a key
 // file for it that holds a key that has not ended.
 func (h *Host) BreakGlass(ctx context.Context, user LocalName, owned plan.Ledger, now time.Time) error {
-	a, found, err := account(user.String())
+	a, groups, found, err := login(user)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %v", ErrBreakGlass, err)
@@ -29,18 +29,38 @@ func (h *Host) BreakGlass(ctx context.Context, user LocalName, owned plan.Ledger
 			return fmt.Errorf("%w: account %s is managed by latchkey, and goes wrong with it", ErrBreakGlass, user)
 		}
 	}
+	settings, err := h.runningSettings(ctx, user)
+	if err == nil {
+		err = closedAccount(a, groups, settings, now)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %v", ErrBreakGlass, err)
+	}
+	return anyOpens(strings.Fields(strings.Join(settings["authorizedkeysfile"], " ")), a, now)
+}
+
+// login finds an account of the files, with all its groups.
+func login(user LocalName) (a plan.Account, groups []string, found bool, err error) {
+	text, err := readAll(passwdFile, shadowFile, groupFile)
+	if err != nil {
+		return a, nil, false, err
+	}
+	accounts, all := readAccounts(text[0], text[1], text[2])
+	account, groups := accountOf(user.String(), accounts, all)
+	if account == nil {
+		return a, nil, false, nil
+	}
+	return *account, groups, true, nil
+}
+
+// runningSettings asks sshd what it uses for a user, as the one that listens was
+// started.
+func (h *Host) runningSettings(ctx context.Context, user LocalName) (map[string][]string, error) {
 	var options []string
 	if running := listeningSSHD(); len(running) > 0 {
 		options = running[0].Options
 	}
-	settings, err := h.settingsFor(ctx, user.String(), options)
-	if err != nil {
-		return fmt.Errorf("%w: %v", ErrBreakGlass, err)
-	}
-	if err := closedAccount(a, settings, now); err != nil {
-		return err
-	}
-	return anyOpens(strings.Fields(strings.Join(settings["authorizedkeysfile"], " ")), a, now)
+	return h.settingsFor(ctx, user.String(), options)
 }
 
 // anyOpens says why sshd would take no key from any of the files that it is told to

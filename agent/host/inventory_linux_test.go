@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -90,7 +91,27 @@ func testInventory(t *testing.T, s *space) {
 	if strings.Contains(notes, "group also") || strings.Contains(notes, "by us alone") {
 		t.Errorf("notes are %s", notes)
 	}
+	testWays(t, s)
 	testInventoryAlone(t, s)
+}
+
+// testWays: what lets one account in is told, with what keeps it out.
+func testWays(t *testing.T, s *space) {
+	bob, err := ParseLocalName("bob")
+	must(t, err)
+	got, err := s.Ways(t.Context(), bob, s.owned, time.Now())
+	must(t, err)
+	for _, part := range []string{"key ssh-ed25519 " + aKeyPrint + " in /home/bob/.ssh/authorized_keys:3 lets in", "it has a password",
+		"sudo rule in /etc/sudoers.d/90-cloud:2: #1001 ALL=/bin/ls", "it is in the group sudo", "/home/mallory/.ssh/authorized_keys2: "} {
+		if all := strings.Join(got, "\n"); !strings.Contains(all, part) {
+			t.Errorf("ways are %s, want %s", all, part)
+		}
+	}
+	nobody, err := ParseLocalName("nobody-here")
+	must(t, err)
+	if got, err := s.Ways(t.Context(), nobody, s.owned, time.Now()); err != nil || len(got) != 1 || got[0] != "there is no account nobody-here in /etc/passwd" {
+		t.Errorf("ways of nobody: %q, %v", got, err)
+	}
 }
 
 const passwdLines = `root:x:0:0::/root:/bin/bash

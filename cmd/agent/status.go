@@ -1,16 +1,20 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"latchkey/agent"
 	"latchkey/agent/cache"
+	"latchkey/agent/host"
+	"latchkey/authz"
 	"latchkey/authz/name"
 	"latchkey/cmd/internal/cli"
 )
@@ -145,24 +149,15 @@ func (p program) explain() *cobra.Command {
 		Use:   "explain USER",
 		Short: "Say why this machine lets a user in, or does not",
 		Long: `explain says from the stored bundle and from what it sees on the machine whether and
-why the account USER may log in here. It asks nobody.`,
+why the account USER may log in here, and what else lets it in or gives it more: keys,
+passwords, sudo rules and groups that are not ours. It asks nobody. USER may be an
+account that is not ours, such as root.`,
 		Example: "  latchkey-agent explain alice",
 		Args:    cli.Args("USER"),
 	}
 	asJSON := cli.JSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		user, err := name.ParseUsername(args[0])
-		if err != nil {
-			return cli.Usage("a login name, such as alice", "user %q: %s", args[0], err)
-		}
-		a, err := p.agent(io.Discard)
-		if err != nil {
-			return err
-		}
-		if err := a.Load(); err != nil {
-			return err
-		}
-		e, err := a.Explain(cmd.Context(), user)
+		e, err := p.explained(cmd.Context(), args[0])
 		if err != nil {
 			return err
 		}
@@ -172,7 +167,53 @@ why the account USER may log in here. It asks nobody.`,
 		for _, fact := range e.Facts {
 			cmd.Println(cli.Text(fact))
 		}
+		for _, way := range e.Beside {
+			cmd.Println("beside us: " + cli.Text(way))
+		}
 		return nil
 	}
 	return cmd
+}
+
+// explanation is what we give an account, and what else it has.
+type explanation struct {
+	User string `json:"user"`
+	agent.Explanation
+	Beside []string `json:"beside"`
+}
+
+func (p program) explained(ctx context.Context, account string) (e explanation, err error) {
+	e.User = account
+	local, err := host.ParseLocalName(account)
+	user, reason := name.ParseUsername(account)
+	if err != nil {
+		return e, cli.Usage("a login name, such as alice", "user %q: %s", account, reason)
+	}
+	if reason == nil {
+		if e.Explanation, err = p.explainedByUs(ctx, user); err != nil {
+			return e, err
+		}
+	} else {
+		e.Explanation = agent.Explanation{Facts: []string{"latchkey gives nobody this name: " + reason.Error()}, Pending: []string{}}
+	}
+	if err := p.needs(); err != nil {
+		return e, err
+	}
+	owned, err := p.dir().Ledger()
+	if err != nil {
+		return e, err
+	}
+	e.Beside, err = p.machine().Ways(ctx, local, owned, time.Now())
+	return e, err
+}
+
+func (p program) explainedByUs(ctx context.Context, user authz.Username) (agent.Explanation, error) {
+	a, err := p.agent(io.Discard)
+	if err != nil {
+		return agent.Explanation{}, err
+	}
+	if err := a.Load(); err != nil {
+		return agent.Explanation{}, err
+	}
+	return a.Explain(ctx, user)
 }
