@@ -135,7 +135,8 @@ func Apply(ctx context.Context, m Machine, dir *cache.Dir, log *slog.Logger, p p
 		err := m.Apply(ctx, s)
 		results = append(results, result(s.String(), err))
 		if err != nil {
-			failed[s.User] = true
+			// Keys that could not be written take no sudo away: the account is ours.
+			failed[s.User] = failed[s.User] || s.Op != plan.OpWriteKeys
 			log.Error("step not done", "step", s.String(), "reason", err)
 			continue
 		}
