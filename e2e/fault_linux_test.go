@@ -85,22 +85,33 @@ func TestFault_Apply(t *testing.T) {
 	}
 }
 
-// sample chooses n faults with a seed: first one of each kind for each call, then
-// any.
+// sample chooses n faults with a seed: first one of each kind for each call, then one
+// for each thing that a call changes, then any.
 func sample(all []fault, n int, seed uint64) []fault {
-	shuffled := slices.Clone(all)
-	rand.New(rand.NewPCG(seed, 0)).Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-	seen := map[[2]string]bool{}
-	var first, rest []fault
-	for _, f := range shuffled {
-		if kind := [2]string{f.at.call, f.kind}; !seen[kind] {
-			seen[kind] = true
-			first = append(first, f)
-			continue
-		}
-		rest = append(rest, f)
+	left := slices.Clone(all)
+	rand.New(rand.NewPCG(seed, 0)).Shuffle(len(left), func(i, j int) { left[i], left[j] = left[j], left[i] })
+	var chosen []fault
+	for _, key := range []func(fault) string{
+		func(f fault) string { return fmt.Sprint(f.at.call, f.kind, f.lasting) },
+		func(f fault) string {
+			if slices.Contains(kindsOf(f.at.call), kill) || f.lasting {
+				return f.at.call + f.at.path
+			}
+			return ""
+		},
+		func(f fault) string { return f.String() },
+	} {
+		seen := map[string]bool{"": true}
+		left = slices.DeleteFunc(left, func(f fault) bool {
+			take := len(chosen) < n && !seen[key(f)]
+			if take {
+				seen[key(f)] = true
+				chosen = append(chosen, f)
+			}
+			return take
+		})
 	}
-	return append(first, rest[:max(0, min(len(rest), n-len(first)))]...)
+	return chosen
 }
 
 // faulty is a machine that is put back before each fault to where an apply has much
@@ -190,7 +201,10 @@ func (x *faulty) faults() []fault {
 	var all []fault
 	for _, s := range x.sites {
 		for _, kind := range kindsOf(s.call) {
-			all = append(all, fault{s, kind})
+			all = append(all, fault{at: s, kind: kind})
+		}
+		if s.n == 1 && concernsOne(s.path) && s.call != "close" {
+			all = append(all, fault{at: s, kind: "EIO", lasting: true})
 		}
 	}
 	return all
@@ -251,7 +265,7 @@ func (x *faulty) judge(f fault, r injected, now image) (outcome string) {
 			x.isWrong("with the stored bundle %v is done and %v is not", done, undone)
 		}
 		return "told, the old bundle kept"
-	case f.kind != full && len(done) > 0 && !together(undone):
+	case f.kind != full && (len(done) > 0 || concernsOne(f.at.path)) && !together(undone):
 		x.isWrong("one fault kept %v from being done", undone)
 	}
 	switch {
@@ -269,6 +283,12 @@ func (x *faulty) judge(f fault, r injected, now image) (outcome string) {
 func ofUser(subject string) bool { return strings.Contains(subject, " ") }
 
 func ofMachine(subject string) bool { return !ofUser(subject) }
+
+// concernsOne reports whether a path is that of one user's thing, or of one of the
+// machine's: what befalls it is nobody else's affair.
+func concernsOne(path string) bool {
+	return filepath.Dir(path) == keysFolder && !strings.Contains(path, ".latchkey.") || path == sudoersFile || path == sshdFile || path == crontab
+}
 
 // together reports whether all the things concern one user or are sudo's, whose
 // rules are one file.

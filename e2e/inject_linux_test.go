@@ -41,9 +41,17 @@ func (s site) String() string { return fmt.Sprintf("%s %s #%d", s.call, s.path, 
 type fault struct {
 	at   site
 	kind string
+	// lasting says that it stays: every later call of that name about that path meets
+	// it too.
+	lasting bool
 }
 
-func (f fault) String() string { return f.kind + " at " + f.at.String() }
+func (f fault) String() string {
+	if f.lasting {
+		return f.kind + " from then on at " + f.at.String()
+	}
+	return f.kind + " at " + f.at.String()
+}
 
 // Kinds of faults beside the names of errors.
 const (
@@ -294,7 +302,7 @@ func (a *answerer) decide(n notification) response {
 	a.count[s]++
 	s.n = a.count[s]
 	a.sites = append(a.sites, s)
-	if s != a.fault.at && !(a.hit && a.fault.kind == full && needsRoom(n)) {
+	if !a.meets(s, n) {
 		return goOn
 	}
 	a.hit = true
@@ -311,6 +319,19 @@ func (a *answerer) decide(n notification) response {
 		return response{errno: -int32(unix.ENOSPC)}
 	}
 	return response{errno: -int32(errnos[a.fault.kind])}
+}
+
+func (a *answerer) meets(s site, n notification) bool {
+	at := a.fault.at
+	switch {
+	case s == at:
+		return true
+	case !a.hit:
+		return false
+	case a.fault.kind == full:
+		return needsRoom(n)
+	}
+	return a.fault.lasting && s.call == at.call && s.path == at.path
 }
 
 // needsRoom reports whether a full disk would be felt: the content of a file, a new
@@ -468,14 +489,14 @@ func TestInject(t *testing.T) {
 		writes  int
 	}{
 		{fault{}, false, 0, next, 1},
-		{fault{site{"write", file, 2}, "EIO"}, false, 0, next, 1},
-		{fault{site{"write", file, 1}, "EIO"}, true, 1, "", 1},
-		{fault{site{"write", file, 1}, "ENOSPC"}, true, 1, "", 1},
-		{fault{site{"write", file, 1}, full}, true, 1, "", 1},
-		{fault{site{"write", file, 1}, short}, true, 0, next, 2},
-		{fault{site{"write", file, 1}, kill}, true, -1, "", 1},
-		{fault{site{"create", file, 1}, "EMFILE"}, true, 1, old, 0},
-		{fault{site{"create", file, 1}, "EROFS"}, true, 1, old, 0},
+		{fault{at: site{"write", file, 2}, kind: "EIO"}, false, 0, next, 1},
+		{fault{at: site{"write", file, 1}, kind: "EIO"}, true, 1, "", 1},
+		{fault{at: site{"write", file, 1}, kind: "ENOSPC"}, true, 1, "", 1},
+		{fault{at: site{"write", file, 1}, kind: full}, true, 1, "", 1},
+		{fault{at: site{"write", file, 1}, kind: short}, true, 0, next, 2},
+		{fault{at: site{"write", file, 1}, kind: kill}, true, -1, "", 1},
+		{fault{at: site{"create", file, 1}, kind: "EMFILE"}, true, 1, old, 0},
+		{fault{at: site{"create", file, 1}, kind: "EROFS"}, true, 1, old, 0},
 	} {
 		if err := os.WriteFile(file, []byte(old), 0o600); err != nil {
 			t.Fatal(err)
