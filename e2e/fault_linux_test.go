@@ -63,27 +63,40 @@ func kindsOf(call string) []string {
 // next apply comes to the same end as one without a fault.
 func TestFault_Apply(t *testing.T) {
 	t.Parallel()
-	x := newFaulty(t)
-	x.cleanRun()
-	all := x.faults()
+	machines := []*faulty{newFaulty(t, 0), newFaulty(t, 1)}
+	all := machines[0].faults()
 	chosen := all
 	if os.Getenv("LATCHKEY_LONG") == "" {
 		chosen = sample(all, faultsInCI, faultSeed)
 	}
-	for _, f := range chosen {
-		x.suffer(f)
-	}
-	for user, want := range map[string]string{"deby": "in, root", "alice": "in, root", "erin": "in, root", "fay": "in", "dave": "in", "bob": "refused", "gus": "refused"} {
-		if got := x.login(x.name, user); got != want {
-			t.Errorf("%s is %q in the end, want %q", user, got, want)
+	t.Run("on", func(t *testing.T) {
+		for i, x := range machines {
+			t.Run(x.name, func(t *testing.T) {
+				t.Parallel()
+				x.t = t
+				for j := i; j < len(chosen); j += len(machines) {
+					x.suffer(chosen[j])
+				}
+				x.loginsInTheEnd()
+			})
+		}
+	})
+	outcomes := map[string]int{}
+	for _, x := range machines {
+		for outcome, n := range x.outcomes {
+			outcomes[outcome] += n
 		}
 	}
+	met := len(chosen) - outcomes[notMet]
 	t.Logf("an apply makes %d calls, at which %d faults are possible; %d were tried, %d of them were met: %v",
-		len(x.sites), len(all), len(chosen), len(chosen)-x.outcomes["not met"], x.outcomes)
-	if x.outcomes["not met"]*10 > len(chosen) {
-		t.Errorf("%d of %d faults were not met: the runs differ too much", x.outcomes["not met"], len(chosen))
+		len(machines[0].sites), len(all), len(chosen), met, outcomes)
+	if met*10 < len(chosen)*9 {
+		t.Errorf("%d of %d faults were not met: the runs differ too much", outcomes[notMet], len(chosen))
 	}
 }
+
+// notMet is the outcome of a fault at a call that was not made in that run.
+const notMet = "not met"
 
 // sample chooses n faults with a seed: first one of each kind for each call, then one
 // for each thing that a call changes, then any.
@@ -133,10 +146,10 @@ func (x *faulty) isWrong(format string, args ...any) {
 // what is to come; bob, who has a process and a crontab, and gus have to go, dave
 // loses sudo, carol gets another key, erin and fay are new; our sshd file and the
 // mode of our folder were changed, and a key file is there that nobody was given.
-func newFaulty(t *testing.T) *faulty {
+func newFaulty(t *testing.T, number int) *faulty {
 	t.Helper()
-	const name = "faulty"
-	w := newWorldOf(t, machine.Chroot, 8448, 15, name)
+	name := fmt.Sprint("faulty", number)
+	w := newWorldOf(t, machine.Chroot, 8470+number, 70+number, name)
 	x := &faulty{crash: &crash{world: w, name: name}, machine: w.machines[name], outcomes: map[string]int{}}
 	x.cli("stack", "create", "one")
 	x.breakGlass()
@@ -160,6 +173,7 @@ func newFaulty(t *testing.T) *faulty {
 	x.grant("erin", true)
 	x.grant("fay", false)
 	x.call("UpdateUserProfile", map[string]any{"IamUserArn": arn("carol"), "SshPublicKey": x.key("carol2")}, nil)
+	x.cleanRun()
 	return x
 }
 
@@ -193,6 +207,17 @@ func (x *faulty) cleanRun() {
 	}
 	if x.t.Failed() {
 		x.t.FailNow()
+	}
+}
+
+// loginsInTheEnd asks the real sshd and sudo.
+func (x *faulty) loginsInTheEnd() {
+	x.t.Helper()
+	for user, want := range map[string]string{"deby": "in, root", "alice": "in, root", "erin": "in, root", "fay": "in", "dave": "in",
+		"bob": "refused", "gus": "refused"} {
+		if got := x.login(x.name, user); got != want {
+			x.t.Errorf("%s is %q in the end, want %q", user, got, want)
+		}
 	}
 }
 
@@ -252,7 +277,7 @@ func (x *faulty) judge(f fault, r injected, now image) (outcome string) {
 	told := r.code != 0 || r.errs != ""
 	switch {
 	case !r.hit:
-		return "not met"
+		return notMet
 	case f.kind == kill:
 		if r.code == 0 {
 			x.isWrong("it ended with 0")
