@@ -392,7 +392,7 @@ func (x *faulty) lines(file, separator string) map[string]string {
 	x.t.Helper()
 	text, err := os.ReadFile(x.machine.Root() + file)
 	if err != nil {
-		x.t.Fatal(err)
+		x.isWrong("%v", err)
 	}
 	lines := map[string]string{}
 	for line := range strings.Lines(string(text)) {

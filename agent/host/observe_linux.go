@@ -110,8 +110,8 @@ func (h *Host) askNSS(ctx context.Context, s *plan.State, grants []authz.Grant, 
 }
 
 // observeFiles reads our folder and drop-ins. What is there but is not a plain
-// file that can be read is marked odd, so that a plan replaces or removes it and
-// the writer refuses it with its reason.
+// file, or can not be read, is marked as that, so that a plan replaces or removes
+// it and the writer refuses it with its reason.
 func (h *Host) observeFiles() (map[string]plan.File, error) {
 	l := h.Layout
 	paths := []string{l.StateDir, l.KeysDir, l.Sudoers, l.SSHD}
@@ -143,7 +143,7 @@ func observeFile(path string) (plan.File, error) {
 	case errors.Is(err, fs.ErrNotExist), shortage(err):
 		return plan.File{}, err
 	default:
-		return plan.File{Odd: true}, nil
+		return plan.File{Unread: true}, nil
 	}
 	stat := info.Sys().(*syscall.Stat_t)
 	f := plan.File{UID: stat.Uid, GID: stat.Gid, Mode: stat.Mode & 0o7777}
@@ -160,11 +160,12 @@ func observeFile(path string) (plan.File, error) {
 	case err == nil:
 	case errors.Is(err, fs.ErrNotExist), shortage(err):
 		return f, err
+	case errors.Is(err, safefile.ErrTooLong):
+		f.Odd = true // we wrote no such thing, and it must not stop a revocation
 	default:
-		// Too long, not to be read, or in a folder that others may change: it is not
-		// what we wrote, and must not stop what concerns others, least of all a
-		// revocation. The step that puts it right says what is in its way.
-		f.Content, f.Odd = nil, true
+		// A bad disk, or a folder that others may change: that must not stop what
+		// concerns others. The step that writes the file says what is in its way.
+		f.Unread = true
 	}
 	return f, nil
 }

@@ -234,6 +234,9 @@ func (d *differ) takeSudo() {
 	}
 	rules := d.sudoRules()
 	stay := Kept(rules, file.Content)
+	if file.Unread {
+		stay = d.present(rules)
+	}
 	if len(stay) == 0 {
 		d.step(Step{Op: OpRemoveSudo, Path: d.layout.Sudoers})
 		return
@@ -243,6 +246,15 @@ func (d *differ) takeSudo() {
 	}
 	d.step(Step{Op: OpTakeSudo, Path: d.layout.Sudoers, Rules: stay, Attr: sudoersAttr(), Why: sudoFor(stay) + " only"})
 	d.sudoWritten = len(stay) == len(rules)
+}
+
+// present are the rules of users who have their account. They stand for those in a
+// file that could not be read: nobody who keeps sudo is to lose it for that.
+func (d *differ) present(rules []Rule) []Rule {
+	return slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool {
+		_, found := d.have.Accounts[r.User.String()]
+		return !found
+	})
 }
 
 func (d *differ) sudoRules() []Rule {

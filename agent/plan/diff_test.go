@@ -209,6 +209,26 @@ remove file /var/lib/latchkey/authorized_keys/bob
 write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for alice only
 lock account bob (uid 20002)
 `},
+		// Nobody who keeps sudo loses it, and nobody without an account gets it early.
+		{"sudoers-and-keys-not-to-be-read", func(t *testing.T) (plan.State, plan.Ledger) {
+			s, l := bothSudo(t)
+			for _, path := range []string{layout.Sudoers, layout.KeyFile(mustName(t, "alice"))} {
+				f := s.Files[path]
+				f.Content, f.Unread = nil, true
+				s.Files[path] = f
+			}
+			return s, l
+		}, func(t *testing.T) plan.Desired {
+			return plan.Desired{Grants: []authz.Grant{grant(t, "alice", 20001, true), grant(t, "carol", 20003, true)}, SSHD: true}
+		}, `
+remove file /var/lib/latchkey/authorized_keys/bob
+write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for alice only
+lock account bob (uid 20002)
+create account carol (uid 20003)
+write file /var/lib/latchkey/authorized_keys/alice: differs
+write file /var/lib/latchkey/authorized_keys/carol
+write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for alice, carol
+`},
 		{"one-more-gets-sudo", settled, func(t *testing.T) plan.Desired {
 			return plan.Desired{Grants: []authz.Grant{grant(t, "alice", 20001, true), grant(t, "bob", 20002, true)}, SSHD: true}
 		}, `

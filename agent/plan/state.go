@@ -59,7 +59,8 @@ type Group struct {
 type File struct {
 	Content  []byte // nil for a folder
 	Folder   bool
-	Odd      bool // neither a folder nor a regular file of one link that can be read
+	Odd      bool // neither a folder nor a regular file of one link
+	Unread   bool // it is there, and what it is or holds could not be read
 	UID, GID uint32
 	Mode     uint32 // permission bits
 }
@@ -73,7 +74,7 @@ type Folder struct {
 // has reports whether the file is regular and has the content and the attributes.
 func (s State) has(path string, content []byte, attr Attr) bool {
 	f, found := s.Files[path]
-	return found && !f.Folder && !f.Odd && string(f.Content) == string(content) && s.attr(f, attr)
+	return found && !f.Folder && !f.Odd && !f.Unread && string(f.Content) == string(content) && s.attr(f, attr)
 }
 
 func (s State) hasFolder(path string, attr Attr) bool {
