@@ -52,10 +52,14 @@ func (h *Host) atJobs() map[uint32][]string {
 	return jobs
 }
 
-// spooled looks at a file of a spool and says whose it is.
+// spooled looks at a file of a spool and says whose it is. One that can not be looked
+// at is found, so that taking it away says why.
 func spooled(path string) (owner uint32, found bool) {
 	info, err := os.Lstat(path)
-	if err != nil || !info.Mode().IsRegular() || info.Sys().(*syscall.Stat_t).Nlink != 1 {
+	if err != nil {
+		return 0, !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR)
+	}
+	if !info.Mode().IsRegular() || info.Sys().(*syscall.Stat_t).Nlink != 1 {
 		return 0, false
 	}
 	return ownerOf(info), true

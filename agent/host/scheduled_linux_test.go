@@ -199,6 +199,19 @@ func testScheduledFaults(t *testing.T, s *space) {
 		t.Errorf("seen are %+v", got)
 	}
 
+	// What can not be looked at may be a crontab: taking it away says why.
+	s.spools(t)
+	must(t, os.RemoveAll(crontabs))
+	must(t, os.Symlink(filepath.Base(crontabs), crontabs))
+	if diff := cmp.Diff([]string{crontabs + "/alice"}, s.observeScheduled(s.owned)[alice.Username].Crontabs); diff != "" {
+		t.Errorf("seen are (-want +got):\n%s", diff)
+	}
+	unseen := plan.Step{Op: plan.OpTakeJobs, User: alice.Username, UID: alice.UID, Path: kept, Jobs: []string{crontabs + "/alice"}}
+	if err := s.Apply(t.Context(), unseen); !errors.Is(err, safefile.ErrNotFolder) {
+		t.Errorf("it gives %v", err)
+	}
+	must(t, os.Remove(crontabs))
+
 	// The name is another account's by now: its crontab and its lingering stay.
 	if out, err := s.command("userdel", "alice"); err != nil {
 		t.Fatal(out)
