@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -254,12 +253,14 @@ func (h *Host) createHookUser(ctx context.Context, name string) error {
 // is *, which no password matches and which, unlike !, sshd does not take for a
 // locked account (requirement R25).
 func (h *Host) createAccount(ctx context.Context, s plan.Step) error {
-	name, uid := s.User.String(), s.UID.String()
+	name, uid, home := s.User.String(), s.UID.String(), h.Layout.Home(s.User)
+	if h.folders(home)[home].Unread {
+		return plan.ErrHomeUnread // useradd would wait for it
+	}
 	if err := h.ownGroup(ctx, s); err != nil {
 		return err
 	}
 	h.point("account.group")
-	home := h.Layout.Home(s.User)
 	_, err := h.run(ctx, "useradd", "--create-home", "--home-dir", home, "--uid", uid, "--gid", uid,
 		"--groups", h.Layout.MarkerGroup, "--shell", h.Layout.Shell, "--password", "*",
 		"--expiredate", "", "--inactive", "-1", "--comment", "", "--", name)
@@ -268,15 +269,17 @@ func (h *Host) createAccount(ctx context.Context, s plan.Step) error {
 	}
 	h.point("account.user")
 	a, found, err := account(name)
-	info, homeErr := os.Lstat(home)
+	seen, made := h.folders(home)[home]
 	switch {
 	case err != nil:
 		return err
 	case !found || a.UID != uint32(s.UID) || a.GID != uint32(s.UID) || a.Home != home || a.Password != "*" || a.Expires != 0:
 		return fmt.Errorf("account %s is not as useradd was asked to make it", name)
-	case homeErr != nil:
-		return fmt.Errorf("home of account %s: %w", name, homeErr)
-	case !info.IsDir() || ownerOf(info) != uint32(s.UID):
+	case !made:
+		return fmt.Errorf("account %s has no home after useradd", name)
+	case seen.Unread:
+		return plan.ErrHomeUnread
+	case !seen.Real || seen.UID != uint32(s.UID):
 		return plan.ErrHomeForeign
 	}
 	return nil
@@ -344,12 +347,19 @@ func (h *Host) retire(ctx context.Context, s plan.Step) error {
 	if err := h.deleteAccount(ctx, s); err != nil {
 		return err
 	}
+	return h.keepHome(s)
+}
+
+func (h *Host) keepHome(s plan.Step) error {
 	home := h.Layout.Home(s.User)
-	info, err := os.Lstat(home)
-	if err != nil || !info.IsDir() || ownerOf(info) != uint32(s.UID) {
+	seen := h.folders(home, s.Home)
+	kept, taken := seen[s.Home]
+	switch {
+	case seen[home].Unread, kept.Unread:
+		return plan.ErrHomeUnread
+	case !seen[home].Real || seen[home].UID != uint32(s.UID):
 		return nil // gone, or not the user's: not ours to move
-	}
-	if _, err := os.Lstat(s.Home); err == nil {
+	case taken:
 		return fmt.Errorf("keep home of %s: %s exists", s.User, s.Home)
 	}
 	return h.Files.Rename(home, s.Home)

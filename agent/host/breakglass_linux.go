@@ -36,7 +36,13 @@ func (h *Host) BreakGlass(ctx context.Context, user LocalName, owned plan.Ledger
 	if err != nil {
 		return fmt.Errorf("%w: %v", ErrBreakGlass, err)
 	}
-	return anyOpens(strings.Fields(strings.Join(settings["authorizedkeysfile"], " ")), a, now)
+	patterns := strings.Fields(strings.Join(settings["authorizedkeysfile"], " "))
+	why := ask(&h.stuck, "keys of "+a.Name, func() error { return anyOpens(patterns, a, now) })
+	err, silent := within(why, time.After(silence))
+	if silent != nil {
+		return fmt.Errorf("%w: key files of account %s: %w", ErrBreakGlass, a.Name, silent)
+	}
+	return err
 }
 
 // login finds an account of the files, with all its groups.

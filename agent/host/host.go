@@ -28,6 +28,8 @@ type Host struct {
 
 	// sudo is what the installed sudo said it is, so that it is asked once.
 	sudo seenSudo
+	// stuck are looks at file systems that have not answered yet.
+	stuck stuck
 }
 
 // Apply makes one step true and looks whether it is. A step may be applied

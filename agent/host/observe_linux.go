@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"latchkey/agent/plan"
 	"latchkey/agent/safefile"
@@ -178,20 +179,65 @@ func shortage(err error) bool {
 
 // observeHomes looks at homes without following a link.
 func (h *Host) observeHomes(grants []authz.Grant, owned plan.Ledger) map[string]plan.Folder {
-	homes := map[string]plan.Folder{}
-	look := func(u authz.Username) {
-		path := h.Layout.Home(u)
-		if info, err := os.Lstat(path); err == nil {
-			homes[path] = plan.Folder{Real: info.IsDir(), UID: info.Sys().(*syscall.Stat_t).Uid}
-		}
-	}
+	users := map[authz.Username]bool{}
 	for _, g := range grants {
-		look(g.Username)
+		users[g.Username] = true
 	}
 	for u := range owned.Accounts {
-		look(u)
+		users[u] = true
 	}
-	return homes
+	var homes []string
+	for u := range users {
+		homes = append(homes, h.Layout.Home(u))
+	}
+	return h.folders(homes...)
+}
+
+// folders looks at folders without following a link. One that does not answer, or can
+// not be looked at, is there and not read.
+func (h *Host) folders(paths ...string) map[string]plan.Folder {
+	seen, late := map[string]plan.Folder{}, map[string]<-chan folderOrNone{}
+	for _, path := range paths {
+		answer := ask(&h.stuck, path, func() folderOrNone { return lookFolder(path) })
+		if f, err := within(answer, time.After(aMoment)); err == nil {
+			f.put(seen, path)
+			continue
+		}
+		late[path] = answer
+	}
+	limit := make(chan time.Time)
+	defer time.AfterFunc(silence, func() { close(limit) }).Stop()
+	for path, answer := range late {
+		f, err := within(answer, limit)
+		if err != nil {
+			f = folderOrNone{found: true, folder: plan.Folder{Unread: true}}
+		}
+		f.put(seen, path)
+	}
+	return seen
+}
+
+// folderOrNone is what was seen at a path.
+type folderOrNone struct {
+	found  bool
+	folder plan.Folder
+}
+
+func (f folderOrNone) put(into map[string]plan.Folder, path string) {
+	if f.found {
+		into[path] = f.folder
+	}
+}
+
+func lookFolder(path string) folderOrNone {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return folderOrNone{}
+	case err != nil:
+		return folderOrNone{true, plan.Folder{Unread: true}}
+	}
+	return folderOrNone{true, plan.Folder{Real: info.IsDir(), UID: info.Sys().(*syscall.Stat_t).Uid}}
 }
 
 // leaving returns the uids of our accounts that no grant keeps.

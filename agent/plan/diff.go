@@ -119,7 +119,11 @@ func (d *differ) clash(g authz.Grant) error {
 		return ErrGroupTaken
 	}
 	home, found := d.have.Homes[d.layout.Home(g.Username)]
-	if found && !exists && !(home.Real && home.UID == uint32(g.UID)) {
+	switch {
+	case !found || exists:
+	case home.Unread:
+		return ErrHomeUnread
+	case !home.Real || home.UID != uint32(g.UID):
 		return ErrHomeForeign
 	}
 	return nil

@@ -67,8 +67,9 @@ type File struct {
 
 // Folder is a home as it was seen, without following a link.
 type Folder struct {
-	Real bool // a folder and not a link to one
-	UID  uint32
+	Real   bool // a folder and not a link to one
+	Unread bool // there is something, and what it is could not be read, or not in time
+	UID    uint32
 }
 
 // has reports whether the file is regular and has the content and the attributes.
