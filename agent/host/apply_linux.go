@@ -340,14 +340,19 @@ func (h *Host) deleteAccount(ctx context.Context, s plan.Step) error {
 	return nil
 }
 
-// retire removes the account of an earlier user and moves the home out of the
-// way of the new one. Both folders are in root's own folder, so no user can put
+// retire moves the home of an earlier user out of the way of the new one and removes
+// the account. The home is first: cut short after it, the account is still there to say
+// that there is more to do. Both folders are in root's own folder, so no user can put
 // a link in the way.
 func (h *Host) retire(ctx context.Context, s plan.Step) error {
-	if err := h.deleteAccount(ctx, s); err != nil {
+	if err := notTaken(s); err != nil {
 		return err
 	}
-	return h.keepHome(s)
+	if err := h.keepHome(s); err != nil {
+		return err
+	}
+	h.point("retire.home")
+	return h.deleteAccount(ctx, s)
 }
 
 func (h *Host) keepHome(s plan.Step) error {

@@ -71,6 +71,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"homes-gone":       testHomesGone,
 	"homes-full":       testHomesFull,
 	"home-own":         testHomeOwn,
+	"retire":           testRetire,
 	"odd-files":        testOddFiles,
 	"unreadable":       testUnreadable,
 	"include-lines":    testIncludeLines,
