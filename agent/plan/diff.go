@@ -80,6 +80,12 @@ func (d *differ) admit() {
 	}
 }
 
+// homeOf reports whether the home is a folder and the uid's.
+func (d *differ) homeOf(u authz.Username, uid authz.UID) bool {
+	home, found := d.have.Homes[d.layout.Home(u)]
+	return found && home.Real && home.UID == uint32(uid)
+}
+
 // noSudo says why this machine cannot give sudo to anybody, nil when it can.
 func (d *differ) noSudo() error {
 	if _, found := d.have.Files[d.layout.Sudoers]; found && !d.owned.Sudoers {
@@ -332,8 +338,9 @@ func (d *differ) giveAccount(g authz.Grant) {
 	why := d.wrong(account, g)
 	switch {
 	case why == "":
-	case d.owned.Accounts[g.Username].State == Intended:
-		// Its making was cut short and nobody has used it: make it again.
+	case d.owned.Accounts[g.Username].State == Intended && !d.homeOf(g.Username, g.UID):
+		// Its making was cut short and nobody has used it: make it again. With a home
+		// it may be in use, and only the record of its making was cut short.
 		d.step(Step{Op: OpDeleteAccount, User: g.Username, UID: g.UID, Home: d.layout.Home(g.Username)})
 		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID})
 	default:

@@ -353,6 +353,16 @@ remove account alice (uid 20001), keep its home as /home/alice.20001
 			l.Accounts[mustName(t, "alice")] = own
 			return s, l
 		}, func(t *testing.T) plan.Desired { return plan.Desired{Grants: both(t), SSHD: true} }, `
+repair account alice (uid 20001): password is not *
+`},
+		{"cut-short-before-alice-had-a-home", func(t *testing.T) (plan.State, plan.Ledger) {
+			s, l := settled(t)
+			delete(s.Homes, "/home/alice")
+			own := l.Accounts[mustName(t, "alice")]
+			own.State = plan.Intended
+			l.Accounts[mustName(t, "alice")] = own
+			return s, l
+		}, func(t *testing.T) plan.Desired { return plan.Desired{Grants: both(t), SSHD: true} }, `
 remove account alice (uid 20001), keep its home /home/alice
 create account alice (uid 20001)
 `},
