@@ -119,7 +119,7 @@ func (m *machine) promised(s plan.Step) {
 		if owned.Accounts[s.User].UID != s.UID {
 			m.t.Errorf("%s: the stored ledger does not name it", s)
 		}
-	case plan.OpWriteKeys:
+	case plan.OpTakeKeys, plan.OpWriteKeys:
 		if m.state.Accounts[s.User.String()].UID != uint32(s.UID) || !m.state.Files[layout.KeysDir].Folder {
 			m.t.Errorf("%s: there is no such account or no folder", s)
 		}
@@ -154,7 +154,7 @@ func (m *machine) make(s plan.Step) {
 		delete(state.Files, s.Path)
 	case plan.OpTakeSudo, plan.OpGiveSudo:
 		put(plan.SudoersFile(s.Rules))
-	case plan.OpWriteKeys:
+	case plan.OpTakeKeys, plan.OpWriteKeys:
 		put(s.Keys)
 	case plan.OpWriteSSHD:
 		put(plan.SSHDFile(layout))

@@ -48,7 +48,7 @@ func (h *Host) apply(ctx context.Context, s plan.Step) error {
 		return h.createAccount(ctx, s)
 	case plan.OpRepair:
 		return h.repair(ctx, s)
-	case plan.OpWriteKeys:
+	case plan.OpTakeKeys, plan.OpWriteKeys:
 		return h.write(s.Path, s.Keys, s.Attr, nil)
 	case plan.OpWriteSSHD:
 		return h.putSSHD(ctx, s)

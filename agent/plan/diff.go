@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"slices"
 	"sort"
 	"strconv"
@@ -41,6 +42,8 @@ type differ struct {
 	owned    Ledger
 	layout   Layout
 	admitted []admitted
+	// keysWritten are the key files that a step which takes keys away leaves as wanted.
+	keysWritten map[string]bool
 	// sudoWritten says that a step that takes rules away leaves exactly those wanted.
 	sudoWritten bool
 	// heirs are names whose account still belongs to an earlier user: that one goes
@@ -233,6 +236,42 @@ func (d *differ) takeKeys() {
 	for _, path := range paths {
 		d.step(Step{Op: OpRemoveFile, Path: path})
 	}
+	d.takeSomeKeys()
+}
+
+// takeSomeKeys puts right the key files that hold what they should not: a key that
+// goes, or an end that comes sooner, waits for no account to be made or repaired.
+func (d *differ) takeSomeKeys() {
+	d.keysWritten = map[string]bool{}
+	attr := d.layout.keyFileAttr()
+	_, reader := d.have.Groups[attr.Group]
+	for _, g := range d.admitted {
+		path := d.layout.KeyFile(g.Username)
+		f, found := d.have.Files[path]
+		if !found || f.Folder || f.Odd || !losesLines(f.Content, g.keys) {
+			continue
+		}
+		if _, exists := d.have.Accounts[g.Username.String()]; !exists || !reader {
+			d.step(Step{Op: OpRemoveFile, Path: path}) // written again when there is one to write it for
+			continue
+		}
+		d.keysWritten[path] = true
+		d.step(Step{Op: OpTakeKeys, User: g.Username, UID: g.UID, Path: path, Keys: g.keys, Attr: attr, Why: "holds what it should not"})
+	}
+}
+
+// losesLines reports whether the old text has a line that the new one has not.
+func losesLines(old, next []byte) bool {
+	known := map[string]bool{}
+	for line := range bytes.Lines(next) {
+		known[string(line)] = true
+	}
+	for line := range bytes.Lines(old) {
+		if !known[string(line)] {
+			return true
+		}
+	}
+	return false
 }
 
 // takeSudo takes rules away, and lines that are not ours, without giving any: the
@@ -317,7 +356,7 @@ func (d *differ) give() {
 	}
 	for _, g := range d.admitted {
 		path := d.layout.KeyFile(g.Username)
-		if !d.have.has(path, g.keys, d.layout.keyFileAttr()) {
+		if !d.keysWritten[path] && !d.have.has(path, g.keys, d.layout.keyFileAttr()) {
 			d.step(Step{Op: OpWriteKeys, User: g.Username, UID: g.UID, Path: path, Keys: g.keys,
 				Attr: d.layout.keyFileAttr(), Why: d.changed(path)})
 		}

@@ -80,7 +80,7 @@ func applyStep(t *testing.T, s *plan.State, step plan.Step) {
 		delete(s.Files, step.Path)
 	case plan.OpTakeSudo, plan.OpGiveSudo:
 		put(plan.SudoersFile(step.Rules))
-	case plan.OpWriteKeys:
+	case plan.OpTakeKeys, plan.OpWriteKeys:
 		put(step.Keys)
 	case plan.OpWriteSSHD:
 		put(plan.SSHDFile(layout))
@@ -313,10 +313,10 @@ write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for carol
 			s.Accounts["bob"] = b
 			return s, l
 		}, func(t *testing.T) plan.Desired { return plan.Desired{Grants: both(t), SSHD: true} }, `
+write file /var/lib/latchkey/authorized_keys/alice: holds what it should not
 remove file /etc/sudoers.d/90-latchkey, prove it by sudo
 write file /etc/ssh/sshd_config.d/10-latchkey.conf, reload sshd
 repair account bob (uid 20002): password is not *, shell is "/bin/evil\x0a"
-write file /var/lib/latchkey/authorized_keys/alice: differs
 write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for alice
 `},
 		{"stranger-in-the-key-folder", func(t *testing.T) (plan.State, plan.Ledger) {
@@ -355,6 +355,16 @@ remove account alice (uid 20001), keep its home as /home/alice.20001
 		}, func(t *testing.T) plan.Desired { return plan.Desired{Grants: both(t), SSHD: true} }, `
 repair account alice (uid 20001): password is not *
 `},
+		// What is taken, also one key of several, waits for nobody's account.
+		{"another-key-for-alice-and-carol-comes", settled, func(t *testing.T) plan.Desired {
+			g := both(t)
+			g[0].Keys = grant(t, "alice", 20001, true).Keys[:0]
+			return plan.Desired{Grants: append(g, grant(t, "carol", 20003, false)), SSHD: true}
+		}, `
+write file /var/lib/latchkey/authorized_keys/alice: holds what it should not
+create account carol (uid 20003)
+write file /var/lib/latchkey/authorized_keys/carol
+`},
 		{"cut-short-before-alice-had-a-home", func(t *testing.T) (plan.State, plan.Ledger) {
 			s, l := settled(t)
 			delete(s.Homes, "/home/alice")
@@ -371,8 +381,8 @@ create account alice (uid 20001)
 			g[0].NotAfter = end
 			return plan.Desired{Grants: g, SSHD: true}
 		}, `
+write file /var/lib/latchkey/authorized_keys/alice: holds what it should not
 remove file /etc/sudoers.d/90-latchkey, prove it by sudo
-write file /var/lib/latchkey/authorized_keys/alice: differs
 write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for alice
 `},
 		{"no-sudo-on-the-machine", func(*testing.T) (plan.State, plan.Ledger) {

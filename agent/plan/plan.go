@@ -22,6 +22,8 @@ const (
 	OpNone Op = iota
 	// OpRemoveFile removes one file of ours.
 	OpRemoveFile
+	// OpTakeKeys rewrites the key file of an account that holds more than it should.
+	OpTakeKeys
 	// OpTakeSudo rewrites our sudoers file with fewer rules, and sudo must agree.
 	OpTakeSudo
 	// OpRemoveSudo removes our sudoers file, and sudo must agree.
@@ -153,7 +155,7 @@ func (s Step) String() string {
 		return "create account " + account
 	case OpRepair:
 		return "repair account " + account + because(s.Why)
-	case OpWriteKeys:
+	case OpTakeKeys, OpWriteKeys:
 		return "write file " + s.Path + because(s.Why)
 	case OpWriteSSHD:
 		return "write file " + s.Path + because(s.Why) + ", reload sshd"
