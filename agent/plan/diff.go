@@ -46,8 +46,8 @@ type differ struct {
 	keysWritten map[string]bool
 	// sudoWritten says that a step that takes rules away leaves exactly those wanted.
 	sudoWritten bool
-	// heirs are names whose account still belongs to an earlier user: that one goes
-	// in this plan, the new account comes in the next.
+	// heirs are names whose account, or what is left of it, still belongs to an
+	// earlier user: that one goes in this plan, the new account comes in the next.
 	heirs map[authz.Username]bool
 	plan  Plan
 }
@@ -67,7 +67,7 @@ func (d *differ) admit() {
 			d.plan.Refused = append(d.plan.Refused, Refused{g.Username.String(), err})
 			continue
 		}
-		if account, exists := d.have.Accounts[g.Username.String()]; exists && account.UID != uint32(g.UID) {
+		if d.waits(g) {
 			d.heirs[g.Username] = true
 			continue
 		}
@@ -81,6 +81,17 @@ func (d *differ) admit() {
 			d.plan.Refused = append(d.plan.Refused, Refused{g.Username.String(), err})
 		}
 	}
+}
+
+// waits reports whether the account of an earlier user of the name has to go first, or
+// what is left of it where others removed it or its removal was cut short.
+func (d *differ) waits(g authz.Grant) bool {
+	if account, exists := d.have.Accounts[g.Username.String()]; exists {
+		return account.UID != uint32(g.UID)
+	}
+	own, ours := d.owned.Accounts[g.Username]
+	group, left := d.have.Groups[g.Username.String()]
+	return ours && own.UID != g.UID && (d.homeOf(g.Username, own.UID) || left && group.GID == uint32(own.UID))
 }
 
 // homeOf reports whether the home is a folder and the uid's.
@@ -132,7 +143,7 @@ func (d *differ) clash(g authz.Grant) error {
 	case !found || exists:
 	case home.Unread:
 		return ErrHomeUnread
-	case !home.Real || home.UID != uint32(g.UID):
+	case !d.homeOf(g.Username, g.UID) && !(ours && d.homeOf(g.Username, own.UID)):
 		return ErrHomeForeign
 	}
 	return nil
@@ -194,7 +205,7 @@ func (d *differ) takeAway() {
 		}
 	}
 	for _, a := range gone {
-		if a.exist && d.heirs[a.user] {
+		if d.heirs[a.user] {
 			d.step(Step{Op: OpRetire, User: a.user, UID: a.own.UID, Home: d.layout.OldHome(a.user, a.own.UID)})
 		}
 	}

@@ -365,6 +365,20 @@ write file /var/lib/latchkey/authorized_keys/alice: holds what it should not
 create account carol (uid 20003)
 write file /var/lib/latchkey/authorized_keys/carol
 `},
+		// Others removed alice's account and left her home; the name is another's now.
+		{"heir-of-an-account-that-others-removed", func(t *testing.T) (plan.State, plan.Ledger) {
+			s, l := settled(t)
+			delete(s.Accounts, "alice")
+			return s, l
+		}, func(t *testing.T) plan.Desired {
+			g := both(t)
+			g[0] = grant(t, "alice", 20009, true)
+			return plan.Desired{Grants: g, SSHD: true}
+		}, `
+remove file /var/lib/latchkey/authorized_keys/alice
+remove file /etc/sudoers.d/90-latchkey, prove it by sudo
+remove account alice (uid 20001), keep its home as /home/alice.20001
+`},
 		{"cut-short-before-alice-had-a-home", func(t *testing.T) (plan.State, plan.Ledger) {
 			s, l := settled(t)
 			delete(s.Homes, "/home/alice")
