@@ -44,8 +44,9 @@ type differ struct {
 	admitted []admitted
 	// keysWritten are the key files that a step which takes keys away leaves as wanted.
 	keysWritten map[string]bool
-	// sudoWritten says that a step that takes rules away leaves exactly those wanted.
-	sudoWritten bool
+	// sudoTaken says that a step takes rules away, sudoWritten that it leaves exactly
+	// those wanted.
+	sudoTaken, sudoWritten bool
 	// heirs are names whose account, or what is left of it, still belongs to an
 	// earlier user: that one goes in this plan, the new account comes in the next.
 	heirs map[authz.Username]bool
@@ -293,27 +294,30 @@ func (d *differ) takeSudo() {
 		return
 	}
 	rules := d.sudoRules()
-	stay := Kept(rules, file.Content)
-	if file.Unread {
-		stay = d.present(rules)
-	}
+	stay := d.inForce(rules)
 	if len(stay) == 0 {
 		d.step(Step{Op: OpRemoveSudo, Path: d.layout.Sudoers})
+		d.sudoTaken = true
 		return
 	}
 	if string(SudoersFile(stay)) == string(file.Content) {
 		return // nothing to take: give, below, writes the whole file if it differs
 	}
 	d.step(Step{Op: OpTakeSudo, Path: d.layout.Sudoers, Rules: stay, Attr: sudoersAttr(), Why: sudoFor(stay) + " only"})
-	d.sudoWritten = len(stay) == len(rules)
+	d.sudoTaken, d.sudoWritten = true, len(stay) == len(rules)
 }
 
-// present are the rules of users who have their account. They stand for those in a
-// file that could not be read: nobody who keeps sudo is to lose it for that.
-func (d *differ) present(rules []Rule) []Rule {
-	return slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool {
-		_, found := d.have.Accounts[r.User.String()]
-		return !found
+// inForce is what of the rules our file gives already, to accounts that are there: one
+// for a name that is gone would be for whoever comes to bear it. A file that could not
+// be read is taken to give all of them: nobody who keeps sudo is to lose it for that.
+func (d *differ) inForce(rules []Rule) []Rule {
+	stay := slices.Clone(rules)
+	if file := d.have.Files[d.layout.Sudoers]; !file.Unread {
+		stay = Kept(rules, file.Content)
+	}
+	return slices.DeleteFunc(stay, func(r Rule) bool {
+		_, exists := d.have.Accounts[r.User.String()]
+		return !exists
 	})
 }
 
@@ -373,7 +377,7 @@ func (d *differ) give() {
 		}
 	}
 	rules := d.sudoRules()
-	written := d.sudoWritten || d.have.has(d.layout.Sudoers, SudoersFile(rules), sudoersAttr())
+	written := d.sudoWritten || !d.sudoTaken && d.have.has(d.layout.Sudoers, SudoersFile(rules), sudoersAttr())
 	if len(rules) > 0 && !(written && d.owned.SudoProved) {
 		d.step(Step{Op: OpGiveSudo, Path: d.layout.Sudoers, Rules: rules, Attr: sudoersAttr(), Why: sudoFor(rules)})
 	}

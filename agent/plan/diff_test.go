@@ -379,6 +379,16 @@ remove file /var/lib/latchkey/authorized_keys/alice
 remove file /etc/sudoers.d/90-latchkey, prove it by sudo
 remove account alice (uid 20001), keep its home as /home/alice.20001
 `},
+		// Whoever makes an account of the name meanwhile must not have her rule.
+		{"rule-for-an-account-that-others-removed", func(t *testing.T) (plan.State, plan.Ledger) {
+			s, l := settled(t)
+			delete(s.Accounts, "alice")
+			return s, l
+		}, func(t *testing.T) plan.Desired { return plan.Desired{Grants: both(t), SSHD: true} }, `
+remove file /etc/sudoers.d/90-latchkey, prove it by sudo
+create account alice (uid 20001)
+write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for alice
+`},
 		{"cut-short-before-alice-had-a-home", func(t *testing.T) (plan.State, plan.Ledger) {
 			s, l := settled(t)
 			delete(s.Homes, "/home/alice")
