@@ -117,17 +117,26 @@ func (a *Agent) look(ctx context.Context, owned plan.Ledger) (plan.Plan, plan.St
 }
 
 // Apply stores the intent, applies the steps in order, and stores what was done.
-// Its error is only for a ledger that could not be stored: then nothing was
-// begun, or the ledger claims too much, which is safe.
+// Its error is only for a ledger that could not be stored: then only what takes
+// access away was done, or the ledger claims too much, which is safe.
 func Apply(ctx context.Context, m Machine, dir *cache.Dir, log *slog.Logger, p plan.Plan, owned *plan.Ledger,
 	users map[authz.Username]authz.UserID) ([]wire.Result, error) {
 	owned.Intend(p.Steps, users)
 	if err := dir.SaveLedger(*owned); err != nil {
-		return nil, fmt.Errorf("store intent: %w", err)
+		return apply(ctx, m, log, p.TakesAway(), owned), fmt.Errorf("store intent: %w", err)
 	}
+	results := apply(ctx, m, log, p.Steps, owned)
+	if err := dir.SaveLedger(*owned); err != nil {
+		return results, fmt.Errorf("store ledger: %w", err)
+	}
+	return results, nil
+}
+
+// apply applies steps in order, and records in the ledger what was done.
+func apply(ctx context.Context, m Machine, log *slog.Logger, steps []plan.Step, owned *plan.Ledger) []wire.Result {
 	failed := map[authz.Username]bool{}
 	var results []wire.Result
-	for _, s := range p.Steps {
+	for _, s := range steps {
 		s = s.Without(failed)
 		if s.Gives() && failed[s.User] || s.Op == plan.OpGiveSudo && len(s.Rules) == 0 {
 			continue // the step that failed is in the report
@@ -143,10 +152,7 @@ func Apply(ctx context.Context, m Machine, dir *cache.Dir, log *slog.Logger, p p
 		owned.Done(s)
 		log.Info("step done", "step", s.String())
 	}
-	if err := dir.SaveLedger(*owned); err != nil {
-		return results, fmt.Errorf("store ledger: %w", err)
-	}
-	return results, nil
+	return results
 }
 
 // settle records accounts whose making was cut short after all was done.

@@ -211,8 +211,7 @@ func TestPass_CutShort(t *testing.T) {
 	}
 }
 
-// TestPass_Ledger holds R46: with a ledger that cannot be read, or an intent that
-// cannot be stored, no step is applied.
+// TestPass_Ledger holds R46: with a ledger that cannot be read no step is applied.
 func TestPass_Ledger(t *testing.T) {
 	replace := func(content string) func(t *testing.T, path string) {
 		return func(t *testing.T, path string) { must(t, os.WriteFile(path, []byte(content), 0o600)) }
@@ -271,7 +270,7 @@ func TestPass_Ledger(t *testing.T) {
 func second[T any](_ T, err error) error { return err }
 
 // TestPass_IntentNotStored: the disk is full, or worse, when the intent is to be
-// stored (requirement R46).
+// stored: nothing is made then (requirement R46).
 func TestPass_IntentNotStored(t *testing.T) {
 	w := newWorld(t)
 	w.issue(newBundle(7, three()...))

@@ -7,6 +7,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 
 	"latchkey/authz"
@@ -109,6 +110,16 @@ type Plan struct {
 
 // Empty reports whether nothing has to change.
 func (p Plan) Empty() bool { return len(p.Steps) == 0 }
+
+// TakesAway returns the steps that take access away, which stand before all others
+// and make nothing that the ledger would have to name first.
+func (p Plan) TakesAway() []Step {
+	n := slices.IndexFunc(p.Steps, func(s Step) bool { return s.Op > OpRetire })
+	if n < 0 {
+		return p.Steps
+	}
+	return p.Steps[:n]
+}
 
 // String prints the plan, a step a line, then the refused users.
 func (p Plan) String() string {
