@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -134,18 +135,18 @@ func Apply(ctx context.Context, m Machine, dir *cache.Dir, log *slog.Logger, p p
 
 // apply applies steps in order, and records in the ledger what was done.
 func apply(ctx context.Context, m Machine, log *slog.Logger, steps []plan.Step, owned *plan.Ledger) []wire.Result {
-	failed := map[authz.Username]bool{}
+	failed, unmade := map[authz.Username]bool{}, map[authz.Username]bool{}
 	var results []wire.Result
 	for _, s := range steps {
-		s = s.Without(failed)
+		s = s.Without(failed, unmade)
 		if s.Gives() && failed[s.User] || s.Op == plan.OpGiveSudo && len(s.Rules) == 0 {
 			continue // the step that failed is in the report
 		}
 		err := m.Apply(ctx, s)
 		results = append(results, result(s.String(), err))
 		if err != nil {
-			// Keys that could not be written take no sudo away: the account is ours.
-			failed[s.User] = failed[s.User] || s.Op != plan.OpWriteKeys
+			failed[s.User] = true
+			unmade[s.User] = unmade[s.User] || mayBeOthers(s, err)
 			log.Error("step not done", "step", s.String(), "reason", err)
 			continue
 		}
@@ -153,6 +154,16 @@ func apply(ctx context.Context, m Machine, log *slog.Logger, steps []plan.Step, 
 		log.Info("step done", "step", s.String())
 	}
 	return results
+}
+
+// mayBeOthers reports whether a step that did not succeed leaves it open whose account
+// the name is.
+func mayBeOthers(s plan.Step, err error) bool {
+	switch s.Op {
+	case plan.OpCreateAccount, plan.OpDeleteAccount, plan.OpRetire:
+		return true
+	}
+	return errors.Is(err, plan.ErrNameTaken) || errors.Is(err, fs.ErrNotExist)
 }
 
 // settle records accounts whose making was cut short after all was done.

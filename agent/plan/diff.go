@@ -379,7 +379,7 @@ func (d *differ) give() {
 	rules := d.sudoRules()
 	written := d.sudoWritten || !d.sudoTaken && d.have.has(d.layout.Sudoers, SudoersFile(rules), sudoersAttr())
 	if len(rules) > 0 && !(written && d.owned.SudoProved) {
-		d.step(Step{Op: OpGiveSudo, Path: d.layout.Sudoers, Rules: rules, Attr: sudoersAttr(), Why: sudoFor(rules)})
+		d.step(Step{Op: OpGiveSudo, Path: d.layout.Sudoers, Rules: rules, InForce: d.inForce(rules), Attr: sudoersAttr(), Why: sudoFor(rules)})
 	}
 }
 

@@ -492,13 +492,28 @@ func TestDiff_foreignSudoers(t *testing.T) {
 }
 
 // An account whose making did not succeed gets no sudo rule: its name may be
-// somebody else's.
+// somebody else's. Any other failure takes no rule away that is in force.
 func TestStep_Without(t *testing.T) {
 	alice, bob := mustName(t, "alice"), mustName(t, "bob")
-	s := plan.Step{Op: plan.OpGiveSudo, Rules: []plan.Rule{{User: alice}, {User: bob}}}
-	got := string(plan.SudoersFile(s.Without(map[authz.Username]bool{alice: true}).Rules))
-	if strings.Contains(got, "alice") || !strings.Contains(got, "bob ALL=(ALL:ALL) NOPASSWD: ALL\n") {
-		t.Errorf("file is\n%s", got)
+	only := func(u authz.Username) map[authz.Username]bool { return map[authz.Username]bool{u: true} }
+	for _, c := range []struct {
+		name            string
+		inForce         []plan.Rule
+		failed, unmade  map[authz.Username]bool
+		alice, bobStays bool
+	}{
+		{"unmade", nil, only(alice), only(alice), false, true},
+		{"unmade-and-in-force", []plan.Rule{{User: alice}}, only(alice), only(alice), false, true},
+		{"failed", nil, only(alice), nil, false, true},
+		{"failed-and-in-force", []plan.Rule{{User: alice}}, only(alice), nil, true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := plan.Step{Op: plan.OpGiveSudo, Rules: []plan.Rule{{User: alice}, {User: bob}}, InForce: c.inForce}
+			got := string(plan.SudoersFile(s.Without(c.failed, c.unmade).Rules))
+			if strings.Contains(got, "alice") != c.alice || strings.Contains(got, "bob ALL=(ALL:ALL) NOPASSWD: ALL\n") != c.bobStays {
+				t.Errorf("file is\n%s", got)
+			}
+		})
 	}
 }
 

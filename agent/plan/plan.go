@@ -82,8 +82,10 @@ type Step struct {
 	Group string
 	Why   string // what is wrong, for people
 	Rules []Rule // of the sudoers file
-	Keys  []byte // the key file
-	Home  string // OpRetire: where the home goes; OpDeleteAccount: where it stays
+	// InForce are those of Rules that the file gives already.
+	InForce []Rule
+	Keys    []byte // the key file
+	Home    string // OpRetire: where the home goes; OpDeleteAccount: where it stays
 	// Jobs are the crontabs and at jobs to take away, Path the folder to keep them in.
 	Jobs []string
 	Attr Attr
@@ -190,16 +192,16 @@ func (s Step) Gives() bool {
 	return s.Op == OpCreateAccount || s.Op == OpRepair || s.Op == OpWriteKeys
 }
 
-// Without returns the step less the sudo rules of the users named: an account
-// that could not be made must not get a rule, because its name may be
-// somebody else's.
-func (s Step) Without(failed map[authz.Username]bool) Step {
+// Without returns the step less the sudo rules of the users in unmade, whose names may
+// be somebody else's, and less the new rules of those in failed. A rule that is in force
+// stays: its user must not be locked out because something else of his went wrong.
+func (s Step) Without(failed, unmade map[authz.Username]bool) Step {
 	if s.Op != OpGiveSudo {
 		return s
 	}
 	var left []Rule
 	for _, r := range s.Rules {
-		if !failed[r.User] {
+		if !unmade[r.User] && !(failed[r.User] && !slices.Contains(s.InForce, r)) {
 			left = append(left, r)
 		}
 	}
