@@ -255,15 +255,20 @@ func withUndone(steps []wire.Result, p plan.Plan) []wire.Result {
 }
 
 // appendNew leaves out a step that is in the report already: one that did not
-// succeed is tried in every round.
+// succeed is tried in every round. One that was done, and did not succeed when it had
+// to be done again, is not done.
 func appendNew(steps, more []wire.Result) []wire.Result {
-	known := map[string]bool{}
-	for _, s := range steps {
-		known[s.What] = true
+	place := map[string]int{}
+	for i, s := range steps {
+		place[s.What] = i
 	}
 	for _, s := range more {
-		if !known[s.What] {
+		i, known := place[s.What]
+		switch {
+		case !known:
 			steps = append(steps, s)
+		case steps[i].Error == "":
+			steps[i] = s
 		}
 	}
 	return steps
