@@ -70,8 +70,11 @@ type Agent struct {
 	ProveHook func(ctx context.Context, g authz.Grant) error
 
 	bundle *wire.Bundle // the newest accepted; nil before the first
-	held   *wire.Bundle // a newer one that is held; nil when none is
-	sealed []byte
+	// What the bundle says, parsed once: every look asks for it, and its keys take time.
+	access   authz.Access
+	rejected []wire.Rejected
+	held     *wire.Bundle // a newer one that is held; nil when none is
+	sealed   []byte
 	// When the control plane last answered: by the wall clock, for people and over a
 	// restart, and by the monotonic one.
 	contact, answered time.Time
@@ -132,6 +135,7 @@ func (a *Agent) Load() error {
 // use makes an open bundle the one to work from.
 func (a *Agent) use(b wire.Bundle, sealed []byte) {
 	a.bundle, a.sealed, a.breaker.hash = &b, sealed, hashOf(sealed)
+	a.access, a.rejected = b.Access()
 }
 
 // open proves a bundle, which must not be older than what was seen.
@@ -346,12 +350,11 @@ func (a *Agent) nextLook() time.Duration {
 	if left, will := a.staleIn(); will {
 		next = min(next, left+10*time.Millisecond)
 	}
-	access, _ := a.bundle.Access()
 	now := a.at()
 	if a.clock.wrong != nil {
 		return next
 	}
-	for _, g := range access.At(now).Grants {
+	for _, g := range a.access.At(now).Grants {
 		if left := g.NotAfter.Sub(now); !g.NotAfter.IsZero() && left < next {
 			next = max(left, 0) + 10*time.Millisecond
 		}

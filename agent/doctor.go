@@ -29,9 +29,8 @@ func (a *Agent) Examine(ctx context.Context) (doctor.Agent, doctor.Question) {
 	f.Issued, _ = a.bundle.IssuedAt() // an opened bundle has it; without one its age is not shown
 	access, _ := a.wanted()
 	q.Grants = access.Grants
-	all, _ := a.bundle.Access()
 	now := a.Now()
-	for _, g := range all.Grants {
+	for _, g := range a.access.Grants {
 		if !g.NotAfter.IsZero() && !now.Before(g.NotAfter) {
 			f.Ended = append(f.Ended, g.Username.String())
 		}

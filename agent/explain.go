@@ -35,14 +35,13 @@ func (a *Agent) Explain(ctx context.Context, user authz.Username) (Explanation, 
 	if err != nil {
 		return Explanation{}, err
 	}
-	access, rejected := a.bundle.Access()
 	e := Explanation{User: user, Facts: []string{}, Pending: []string{}}
-	for _, r := range rejected {
+	for _, r := range a.rejected {
 		if r.Name == user.String() {
 			e.fact("the bundle names this user, but the name was refused: " + r.Reason.Error())
 		}
 	}
-	e.grant(access, a, user)
+	e.grant(a.access, a, user)
 	if _, why := a.stale(); why != nil {
 		e.fact(why.Error())
 	}

@@ -61,11 +61,10 @@ func (a *Agent) hold(b wire.Bundle) error {
 	if a.bundle == nil || a.TakeRemovals {
 		return nil
 	}
-	now, _ := a.bundle.Access()
 	next, _ := b.Access()
 	confirmed := confirmedIn(b)
 	at := a.at()
-	l, mass := massRemoval(now.At(at), next.At(at), confirmed)
+	l, mass := massRemoval(a.access.At(at), next.At(at), confirmed)
 	if !mass {
 		return nil
 	}
@@ -90,16 +89,15 @@ func confirmedIn(b wire.Bundle) map[authz.UserID]bool {
 // must not outlive the control plane's silence, and what a held one confirms to be
 // removed, since removing never waits.
 func (a *Agent) wanted() (authz.Access, []wire.Rejected) {
-	access, rejected := a.bundle.Access()
-	access = access.At(a.at())
+	access := a.access.At(a.at())
 	if rule, why := a.stale(); why != nil {
 		access = lessStale(access, rule)
 	}
 	if a.held == nil {
-		return access, rejected
+		return access, a.rejected
 	}
 	next, _ := a.held.Access()
-	return withoutConfirmed(access, next, confirmedIn(*a.held)), rejected
+	return withoutConfirmed(access, next, confirmedIn(*a.held)), a.rejected
 }
 
 // withoutConfirmed takes from the grants what next confirms: the grant where next

@@ -210,9 +210,8 @@ func (a *Agent) finish(report wire.Report, err error) (wire.Report, error) {
 
 // users maps the names of the bundle to the users behind them.
 func (a *Agent) users() map[authz.Username]authz.UserID {
-	access, _ := a.bundle.Access()
-	users := make(map[authz.Username]authz.UserID, len(access.Grants))
-	for _, g := range access.Grants {
+	users := make(map[authz.Username]authz.UserID, len(a.access.Grants))
+	for _, g := range a.access.Grants {
 		users[g.Username] = g.User
 	}
 	return users
