@@ -129,7 +129,7 @@ func (a *Agent) Load() error {
 		return fmt.Errorf("stored bundle: %w", err)
 	}
 	a.use(b, sealed)
-	return nil
+	return a.loadHeld()
 }
 
 // use makes an open bundle the one to work from.
@@ -184,7 +184,7 @@ func (a *Agent) take(sealed []byte) (newer bool, err error) {
 	}
 	if stored, err := a.Cache.Bundle(); err != nil || !bytes.Equal(stored, sealed) { // the stored one was taken by apply
 		before := a.held
-		if err := a.hold(b); err != nil {
+		if err := a.hold(b, sealed); err != nil {
 			return before == nil || before.Serial != b.Serial || before.Epoch != b.Epoch, err
 		}
 	}

@@ -129,7 +129,7 @@ func (a *Agent) loadGood() error {
 		return fmt.Errorf("last good bundle: %w", err)
 	}
 	a.use(b, sealed)
-	return nil
+	return a.loadHeld()
 }
 
 // asideResult is the line of a report about a bundle that is set aside.

@@ -1,8 +1,11 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 
+	"latchkey/agent/cache"
 	"latchkey/authz"
 	"latchkey/authz/name"
 	"latchkey/authz/wire"
@@ -57,7 +60,7 @@ func massRemoval(now, next authz.Access, confirmed map[authz.UserID]bool) (losse
 
 // hold decides about a bundle that came. A held one changes nothing but that the
 // removals confirmed in it are made; ErrHeld says what it would do.
-func (a *Agent) hold(b wire.Bundle) error {
+func (a *Agent) hold(b wire.Bundle, sealed []byte) error {
 	if a.bundle == nil || a.TakeRemovals {
 		return nil
 	}
@@ -69,8 +72,34 @@ func (a *Agent) hold(b wire.Bundle) error {
 		return nil
 	}
 	a.held = &b
+	if err := a.Cache.SaveHeldBundle(sealed); err != nil {
+		a.Log.Warn("what the held bundle confirms would not outlive the agent", "reason", err)
+	}
 	return fmt.Errorf("%w: serial %d would end the access of %d and the sudo of %d, of %d users; if that is right run  latchkey-agent apply --take-removals",
 		ErrHeld, b.Serial, l.access, l.sudo, l.of)
+}
+
+// loadHeld takes a bundle in that an earlier agent held: who was removed by it does not
+// come back because the agent starts anew.
+func (a *Agent) loadHeld() error {
+	sealed, err := a.Cache.HeldBundle()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	epoch, serial := a.version()
+	b, err := a.open(sealed, cache.Seen{Epoch: epoch, Serial: serial})
+	switch {
+	case errors.Is(err, wire.ErrRollback): // a newer one was accepted since
+		return nil
+	case err != nil:
+		return fmt.Errorf("held bundle: %w", err)
+	case b.Epoch != epoch || b.Serial != serial:
+		a.held = &b
+	}
+	return nil
 }
 
 // confirmedIn is the set of a bundle's confirmed removals. What is no id confirms

@@ -36,6 +36,7 @@ const (
 	identityFile = "identity.json"
 	bundleFile   = "bundle"
 	goodFile     = "bundle.good"
+	heldFile     = "bundle.held"
 	trialFile    = "trial.json"
 	seenFile     = "seen.json"
 	ledgerFile   = "ledger.json"
@@ -104,6 +105,16 @@ func (d *Dir) Bundle() ([]byte, error) {
 	return content, err
 }
 
+// HeldBundle returns the last bundle that was held and not accepted, still sealed, or
+// fs.ErrNotExist. It is of interest while it is newer than the accepted one.
+func (d *Dir) HeldBundle() ([]byte, error) {
+	content, _, err := safefile.Read(filepath.Join(d.path, heldFile), wire.MaxBundle)
+	return content, err
+}
+
+// SaveHeldBundle stores a bundle that was opened and is held.
+func (d *Dir) SaveHeldBundle(sealed []byte) error { return d.put(heldFile, sealed) }
+
 // Ledger returns the record of what we made; a new one before the first.
 func (d *Dir) Ledger() (plan.Ledger, error) {
 	l := plan.NewLedger()
@@ -146,7 +157,7 @@ func (d *Dir) SaveStatus(s Status) error { return d.store(statusFile, s) }
 // Forget removes everything of the folder, the identity last, and the folders. The
 // one above stays while it holds what was taken from revoked users.
 func (d *Dir) Forget() error {
-	for _, name := range []string{bundleFile, goodFile, trialFile, seenFile, statusFile, ledgerFile, identityFile, passLock, runLock} {
+	for _, name := range []string{bundleFile, goodFile, heldFile, trialFile, seenFile, statusFile, ledgerFile, identityFile, passLock, runLock} {
 		if err := d.files.Remove(filepath.Join(d.path, name)); err != nil {
 			return err
 		}
