@@ -172,6 +172,9 @@ func (a *Agent) take(sealed []byte) (newer bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if epoch, serial := a.version(); epoch > seen.Epoch || epoch == seen.Epoch && serial > seen.Serial {
+		seen = cache.Seen{Epoch: epoch, Serial: serial} // a kill came between storing the bundle and this
+	}
 	b, err := a.open(sealed, seen)
 	if err != nil {
 		return false, err
@@ -182,7 +185,11 @@ func (a *Agent) take(sealed []byte) (newer bool, err error) {
 		}
 		return false, nil
 	}
-	if stored, err := a.Cache.Bundle(); err != nil || !bytes.Equal(stored, sealed) { // the stored one was taken by apply
+	stored, err := a.Cache.Bundle()
+	if err == nil && a.forks(stored, sealed, b) {
+		return false, ErrForked
+	}
+	if err != nil || !bytes.Equal(stored, sealed) { // the stored one was taken by apply
 		before := a.held
 		if err := a.hold(b, sealed); err != nil {
 			return before == nil || before.Serial != b.Serial || before.Epoch != b.Epoch, err
@@ -195,6 +202,16 @@ func (a *Agent) take(sealed []byte) (newer bool, err error) {
 	a.held, a.breaker.aside = nil, false
 	a.Log.Info("bundle accepted", "epoch", b.Epoch, "serial", b.Serial, "users", len(b.Users))
 	return true, nil
+}
+
+// forks reports whether the stored bundle, where it is not the one in use, is another
+// one of the same serial.
+func (a *Agent) forks(stored, sealed []byte, b wire.Bundle) bool {
+	if bytes.Equal(stored, sealed) || bytes.Equal(stored, a.sealed) {
+		return false
+	}
+	old, err := a.open(stored, cache.Seen{})
+	return err == nil && old.Epoch == b.Epoch && old.Serial == b.Serial
 }
 
 // version is what the source is asked to go beyond.

@@ -50,6 +50,7 @@ func (a *Agent) Pass(ctx context.Context) (report wire.Report, err error) {
 
 // LockedPass is Pass for a caller who holds the cache's lock.
 func (a *Agent) LockedPass(ctx context.Context) (report wire.Report, err error) {
+	a.catchUp()
 	if a.bundle == nil && a.breaker.aside {
 		return a.finish(wire.Report{Facts: a.Facts, Steps: []wire.Result{}, Refused: []wire.Result{}}, nil)
 	}
@@ -99,6 +100,23 @@ func (a *Agent) LockedPass(ctx context.Context) (report wire.Report, err error) 
 		}
 	}
 	return report, nil
+}
+
+// catchUp takes over a bundle that another program of ours took meanwhile, as apply
+// does by hand: working from an older one would undo what that did.
+func (a *Agent) catchUp() {
+	seen, err := a.Cache.Seen()
+	epoch, serial := a.version()
+	if err != nil || a.bundle == nil || a.breaker.aside || seen.Epoch < epoch || seen.Epoch == epoch && seen.Serial <= serial {
+		return
+	}
+	if err := a.Load(); err != nil {
+		a.Log.Warn("a newer stored bundle is not used", "reason", err)
+		return
+	}
+	if a.held != nil && (a.bundle.Epoch > a.held.Epoch || a.bundle.Epoch == a.held.Epoch && a.bundle.Serial >= a.held.Serial) {
+		a.held = nil
+	}
 }
 
 func (a *Agent) look(ctx context.Context, owned plan.Ledger) (plan.Plan, plan.State, error) {
