@@ -22,7 +22,7 @@ var layout = plan.Linux()
 // and the ledger are stored first, a name that is no account of ours gets
 // nothing), and goes wrong where a test says so.
 type machine struct {
-	t     *testing.T
+	t     interface{ Errorf(string, ...any) }
 	cache *cache.Dir
 
 	mu       sync.Mutex
@@ -51,6 +51,7 @@ func fresh() plan.State {
 		Files:     map[string]plan.File{},
 		Homes:     map[string]plan.Folder{"/home/deby": {Real: true, UID: 1000}},
 		Processes: map[authz.UID]int{},
+		Scheduled: map[authz.Username]plan.Scheduled{},
 	}
 }
 
@@ -70,7 +71,7 @@ func (m *machine) Observe(context.Context, []authz.Grant, plan.Ledger) (plan.Sta
 func (m *machine) copy() plan.State {
 	s := m.state
 	s.Accounts, s.Groups, s.Files = maps.Clone(s.Accounts), maps.Clone(s.Groups), maps.Clone(s.Files)
-	s.Homes, s.Processes = maps.Clone(s.Homes), maps.Clone(s.Processes)
+	s.Homes, s.Processes, s.Scheduled = maps.Clone(s.Homes), maps.Clone(s.Processes), maps.Clone(s.Scheduled)
 	return s
 }
 
@@ -164,15 +165,26 @@ func (m *machine) make(s plan.Step) {
 		change(func(a *plan.Account) { a.Groups = []string{layout.MarkerGroup} })
 	case plan.OpEndSessions:
 		delete(state.Processes, s.UID)
+	case plan.OpEndLinger, plan.OpTakeJobs:
+		jobs := state.Scheduled[s.User]
+		if jobs.Linger = jobs.Linger && s.Op != plan.OpEndLinger; s.Op == plan.OpTakeJobs {
+			jobs.Crontabs, jobs.AtJobs = nil, nil
+		}
+		state.Scheduled[s.User] = jobs
 	case plan.OpLock:
 		change(func(a *plan.Account) { a.Password, a.Expires = "!", 1 })
+		delete(state.Processes, s.UID)
 	case plan.OpRetire:
-		state.Homes[s.Home] = state.Homes[layout.Home(s.User)]
-		delete(state.Homes, layout.Home(s.User))
+		if home, found := state.Homes[layout.Home(s.User)]; found && home.UID == uint32(s.UID) {
+			state.Homes[s.Home] = home
+			delete(state.Homes, layout.Home(s.User))
+		}
 		fallthrough
 	case plan.OpDeleteAccount:
 		delete(state.Accounts, user)
-		delete(state.Groups, user)
+		if state.Groups[user].GID == uint32(s.UID) {
+			delete(state.Groups, user)
+		}
 	case plan.OpCreateGroup:
 		state.Groups[s.Group] = plan.Group{Name: s.Group, GID: 990}
 	case plan.OpCreateHookUser:
@@ -184,11 +196,21 @@ func (m *machine) make(s plan.Step) {
 	case plan.OpCreateAccount, plan.OpRepair:
 		state.Groups[user] = plan.Group{Name: user, GID: uint32(s.UID)}
 		state.Accounts[user] = plan.Account{Name: user, UID: uint32(s.UID), GID: uint32(s.UID), Home: layout.Home(s.User),
-			Shell: layout.Shell, Password: "*", Groups: []string{layout.MarkerGroup}}
-		state.Homes[layout.Home(s.User)] = plan.Folder{Real: true, UID: uint32(s.UID)}
+			Shell: layout.Shell, Password: "*", Groups: withMarker(state.Accounts[user].Groups)}
+		if _, kept := state.Homes[layout.Home(s.User)]; !kept {
+			state.Homes[layout.Home(s.User)] = plan.Folder{Real: true, UID: uint32(s.UID)}
+		}
 	default:
 		m.t.Errorf("a step nobody knows: %v", s)
 	}
+}
+
+// withMarker adds the marker group, as usermod -a does.
+func withMarker(groups []string) []string {
+	if slices.Contains(groups, layout.MarkerGroup) {
+		return groups
+	}
+	return append(slices.Clone(groups), layout.MarkerGroup)
 }
 
 // change does something to the machine behind the agent's back.

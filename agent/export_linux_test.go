@@ -1,0 +1,59 @@
+package agent
+
+import (
+	"context"
+	"time"
+)
+
+// Loop is Run taken apart, for a test that is its own clock and decides itself what
+// happens next: Run's select takes what comes first, which is not the same twice.
+type Loop struct {
+	*Agent
+	out *outbox
+}
+
+// NewLoop begins as Run does, with a pass from what is stored.
+func NewLoop(ctx context.Context, a *Agent) *Loop {
+	l := &Loop{a, newOutbox(a.Source, a.Log)}
+	a.arm()
+	if err := a.Load(); err != nil {
+		a.trouble = err
+	}
+	return l
+}
+
+// Ask asks the control plane once and reports whether a pass is due for its answer.
+func (l *Loop) Ask(ctx context.Context) (due bool, err error) {
+	epoch, serial := l.version()
+	newer, back, err := l.received(l.fetch(ctx, epoch, serial, 0))
+	return newer || back, err
+}
+
+// Look makes a pass, for an answer or for the machine alone.
+func (l *Loop) Look(ctx context.Context, newer bool) {
+	l.passAndReport(ctx, l.out, newer)
+	for _, more := l.out.next(); more; _, more = l.out.next() {
+	}
+	select {
+	case <-l.out.wake:
+	default:
+	}
+}
+
+// InUse is the bundle that is worked from, still sealed, and what of it or of a held
+// one is known; zero before the first.
+func (l *Loop) InUse() (sealed []byte, epoch, serial int64) {
+	epoch, serial = l.version()
+	return l.sealed, epoch, serial
+}
+
+// Held is the version of the bundle that is held, zero when none is.
+func (l *Loop) Held() (epoch, serial int64) {
+	if l.held == nil {
+		return 0, 0
+	}
+	return l.held.Epoch, l.held.Serial
+}
+
+// NextLook is when the next pass is due without any news.
+func (l *Loop) NextLook() time.Duration { return l.nextLook() }

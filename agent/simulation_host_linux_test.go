@@ -1,0 +1,269 @@
+package agent_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"syscall"
+
+	"latchkey/agent/plan"
+	"latchkey/authz"
+)
+
+// simHost is the machine of a simulation: the one in memory, on which every call can
+// go wrong, the agent can be killed at every point, and others work too, between the
+// steps of a pass as well.
+type simHost struct {
+	*machine
+	s *sim
+	// What the agent made: the accounts there are, by name, and every uid there was.
+	made map[string]uint32
+	uids map[authz.UID]string
+	// What is not the agent's, as it has to stay.
+	others plan.State
+	faults []*simFault
+	blind  int // how often looking at the machine goes wrong
+	dirty  int // how often cleaning does
+}
+
+func newSimHost(s *sim) *simHost {
+	return &simHost{machine: &machine{t: s, cache: s.dir, state: fresh()}, s: s,
+		made: map[string]uint32{}, uids: map[authz.UID]string{}, others: fresh()}
+}
+
+// simFault is a rule by which steps go wrong.
+type simFault struct {
+	op   plan.Op // OpNone: every one
+	user string  // "": everybody's
+	how  string  // refuse, lie, half, after
+	err  error
+	left int // how often it still happens; -1: until the faults end
+}
+
+var simErrors = []error{errInjected, syscall.EIO, syscall.EROFS, syscall.EMFILE, fs.ErrPermission, context.DeadlineExceeded,
+	errors.New("usermod: cannot lock /etc/passwd; try again later"), plan.ErrSudoUnproved}
+
+// randomFault is any of them.
+func (s *sim) randomFault() *simFault {
+	f := &simFault{how: pick(s, "refuse", "refuse", "lie", "half", "half", "after"), err: pick(s, simErrors...), left: pick(s, 1, 1, 2, 5, -1)}
+	if s.one(2) {
+		f.op = plan.Op(1 + s.rng.IntN(int(plan.OpGiveSudo)))
+	}
+	if s.one(2) {
+		f.user = pick(s, simNames...)
+	}
+	return f
+}
+
+func (h *simHost) faultOf(step plan.Step) *simFault {
+	for _, f := range h.faults {
+		if f.left != 0 && (f.op == plan.OpNone || f.op == step.Op) && (f.user == "" || f.user == step.User.String()) {
+			f.left--
+			return f
+		}
+	}
+	if h.s.noise > 0 && h.s.rng.Float64() < h.s.noise {
+		return &simFault{how: pick(h.s, "refuse", "half", "after", "lie"), err: pick(h.s, simErrors...)}
+	}
+	return nil
+}
+
+// Observe looks, or does not see.
+func (h *simHost) Observe(_ context.Context, _ []authz.Grant, owned plan.Ledger) (plan.State, error) {
+	h.s.point("observe")
+	if h.blind > 0 {
+		h.blind--
+		h.s.pass.blind = true
+		return plan.State{}, fmt.Errorf("read account file: %w", errInjected)
+	}
+	h.s.pass.observed()
+	state := h.copy()
+	h.s.bug.observe(h, &state, owned)
+	return state, nil
+}
+
+// Clean is never needed by the agent.
+func (h *simHost) Clean() error {
+	h.s.point("clean")
+	if h.dirty > 0 {
+		h.dirty--
+		return errInjected
+	}
+	return nil
+}
+
+// Apply makes a step true as well as the faults let it, and has everything checked
+// before and after.
+func (h *simHost) Apply(_ context.Context, step plan.Step) error {
+	if h.s.mischief > 0 && h.s.rng.Float64() < h.s.mischief {
+		h.s.otherTool() // between the agent's look and its step
+	}
+	h.s.point("before the step")
+	if !h.s.pass.disturbed && !h.s.pass.faulty {
+		h.promised(step)
+	}
+	before := h.s.before(step)
+	err := h.s.bug.apply(h, step, h.try)
+	h.s.say("  step %s: %v", step, err)
+	h.s.after(step, before, err)
+	h.s.point("after the step")
+	return err
+}
+
+// try is Apply without the checks.
+func (h *simHost) try(step plan.Step) error {
+	f := h.faultOf(step)
+	if f != nil && f.how == "lie" && (step.Op == plan.OpRetire || step.Op == plan.OpDeleteAccount) {
+		f.how = "refuse" // agent/host proves that the account is gone
+	}
+	if f != nil {
+		h.s.say("  fault: %s", f.how)
+		h.s.pass.taint(step)
+	}
+	switch {
+	case f == nil:
+		return h.do(step)
+	case f.how == "lie":
+		h.s.pass.noSudo = h.s.pass.noSudo || step.Op == plan.OpCreateAccount
+		return nil
+	case f.how == "after":
+		return errors.Join(h.do(step), fmt.Errorf("%s: %w", step, f.err))
+	case f.how == "half":
+		return errors.Join(h.half(step), fmt.Errorf("%s: %w", step, f.err))
+	}
+	return fmt.Errorf("%s: %w", step, f.err)
+}
+
+// half does what of a step may be done when it is cut short.
+func (h *simHost) half(step plan.Step) error {
+	user := step.User.String()
+	if h.refuses(step) != nil {
+		return nil
+	}
+	switch step.Op {
+	case plan.OpCreateAccount:
+		h.state.Groups[user] = plan.Group{Name: user, GID: uint32(step.UID)}
+		if h.s.one(2) { // useradd was ended before it made the home
+			_, kept := h.state.Homes[layout.Home(step.User)]
+			h.do(step)
+			if !kept {
+				delete(h.state.Homes, layout.Home(step.User))
+			}
+		}
+	case plan.OpRetire:
+		home, had := h.state.Homes[layout.Home(step.User)]
+		err := h.do(step)
+		if had && err == nil { // the home was not yet moved
+			delete(h.state.Homes, step.Home)
+			h.state.Homes[layout.Home(step.User)] = home
+		}
+	case plan.OpEndSessions:
+		if n := h.state.Processes[step.UID]; n > 1 {
+			h.state.Processes[step.UID] = n / 2
+		}
+	case plan.OpDropGroups:
+		a := h.state.Accounts[user]
+		a.Groups = slices.DeleteFunc(slices.Clone(a.Groups), func(g string) bool { return g == "docker" })
+		h.state.Accounts[user] = a
+	case plan.OpTakeSudo, plan.OpRemoveSudo:
+		return h.do(step) // written, and sudo does not agree
+	}
+	return nil
+}
+
+// do makes a step true, where the system does not refuse it.
+func (h *simHost) do(step plan.Step) error {
+	if err := h.refuses(step); err != nil {
+		return fmt.Errorf("%s: %w", step, err)
+	}
+	h.make(step)
+	user := step.User.String()
+	switch step.Op {
+	case plan.OpCreateAccount:
+		h.made[user], h.uids[step.UID] = uint32(step.UID), user
+		if home := h.state.Homes[layout.Home(step.User)]; home.UID != uint32(step.UID) {
+			return plan.ErrHomeForeign
+		}
+	case plan.OpDeleteAccount, plan.OpRetire:
+		delete(h.made, user)
+	}
+	return nil
+}
+
+var errTool = errors.New("the tool said no")
+
+// refuses is what agent/host and shadow's tools check themselves before they change
+// anything.
+func (h *simHost) refuses(step plan.Step) error {
+	user := step.User.String()
+	account, exists := h.state.Accounts[user]
+	group, hasGroup := h.state.Groups[user]
+	switch step.Op {
+	case plan.OpCreateAccount:
+		if exists || h.uidTaken(step.UID) {
+			return errTool
+		}
+		return h.groupFor(step, group, hasGroup)
+	case plan.OpRepair:
+		if exists && account.UID != uint32(step.UID) {
+			return plan.ErrNameTaken
+		}
+		if !exists {
+			return fs.ErrNotExist
+		}
+		return h.groupFor(step, group, hasGroup)
+	case plan.OpLock, plan.OpDropGroups:
+		if !exists {
+			return fs.ErrNotExist
+		}
+		fallthrough
+	case plan.OpRetire, plan.OpDeleteAccount:
+		if exists && account.UID != uint32(step.UID) {
+			return plan.ErrNameTaken
+		}
+		if step.Op != plan.OpLock && step.Op != plan.OpDropGroups && h.state.Processes[step.UID] > 0 {
+			return errTool // used by processes, as userdel(8) says
+		}
+	case plan.OpWriteKeys:
+		if !h.state.Files[layout.KeysDir].Folder {
+			return fs.ErrNotExist
+		}
+	case plan.OpGiveSudo:
+		for _, r := range step.Rules {
+			if _, found := h.state.Accounts[r.User.String()]; !found {
+				return plan.ErrSudoUnproved // the old file is back
+			}
+		}
+	}
+	return nil
+}
+
+func (h *simHost) groupFor(step plan.Step, group plan.Group, found bool) error {
+	if found && group.GID != uint32(step.UID) {
+		return plan.ErrGroupTaken
+	}
+	for _, g := range h.state.Groups {
+		if g.GID == uint32(step.UID) && g.Name != step.User.String() {
+			return errTool
+		}
+	}
+	return nil
+}
+
+func (h *simHost) uidTaken(uid authz.UID) bool {
+	for _, a := range h.state.Accounts {
+		if a.UID == uint32(uid) {
+			return true
+		}
+	}
+	return false
+}
+
+// ours reports whether the account is one that the agent made and nobody replaced.
+func (h *simHost) ours(user string) bool {
+	uid, made := h.made[user]
+	a, found := h.state.Accounts[user]
+	return made && found && a.UID == uid
+}

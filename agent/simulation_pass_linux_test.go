@@ -1,0 +1,325 @@
+package agent_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"latchkey/agent/cache"
+	"latchkey/agent/plan"
+	"latchkey/authz/wire"
+)
+
+// simPass is what is known of a pass while it goes on.
+type simPass struct {
+	looked    bool // it saw the machine
+	blind     bool // it did not, once
+	disturbed bool // others changed the machine meanwhile
+	gave      bool // the plan under way has begun to give
+	steps     int
+	tainted   map[fact]bool // kind and who: the step that takes it away went wrong
+	// Whose setting up went wrong, "" for everybody's.
+	unfinished map[string]bool
+	faulty     bool
+	noSudo     bool // an account was said to be made and is not there
+}
+
+func (p *simPass) observed() { p.looked, p.gave = true, false }
+
+// taint notes what may be left undone, because this step of it goes wrong.
+func (p *simPass) taint(step plan.Step) {
+	who := step.User.String()
+	kinds := map[plan.Op][]string{
+		plan.OpLock: {factOpen, factProc}, plan.OpDropGroups: {factGroup}, plan.OpEndSessions: {factProc},
+		plan.OpEndLinger: {factJob}, plan.OpTakeJobs: {factJob}, plan.OpRetire: {factOpen}, plan.OpWriteKeys: {factKey}, plan.OpTakeKeys: {factKey}, plan.OpRemoveFile: {factKey},
+		plan.OpTakeSudo: {factSudo}, plan.OpRemoveSudo: {factSudo}, plan.OpGiveSudo: {factSudo},
+	}[step.Op]
+	switch step.Op {
+	case plan.OpRemoveFile:
+		who = path.Base(step.Path)
+	case plan.OpTakeSudo, plan.OpRemoveSudo, plan.OpGiveSudo, plan.OpCreateGroup, plan.OpCreateHookUser, plan.OpMakeFolder:
+		who = ""
+	}
+	for _, k := range kinds {
+		p.tainted[fact{k, who, ""}] = true
+	}
+	p.unfinished[who] = true
+	p.faulty = true
+}
+
+// excused reports whether a fact may be left because of a fault.
+func (p *simPass) excused(f fact) bool {
+	return p.tainted[fact{f.kind, f.who, ""}] || p.tainted[fact{f.kind, "", ""}]
+}
+
+// stepView is the machine before a step.
+type stepView struct {
+	facts  map[fact]bool
+	secure []simUser // who has all that is his
+}
+
+// before checks what must be so before a step, and remembers the machine.
+func (s *sim) before(step plan.Step) stepView {
+	s.pass.steps++
+	if s.frozen {
+		s.violate("I6: a step on a frozen machine: %s", step)
+	}
+	s.inGrammar(step)
+	v := stepView{facts: s.host.facts()}
+	may, must := s.grants()
+	for _, u := range must {
+		if s.host.foreignSudo() {
+			u.sudo = false
+		}
+		if s.host.lacks(u, v.facts) == "" {
+			v.secure = append(v.secure, u)
+		}
+	}
+	gives := step.Op == plan.OpCreateAccount || step.Op == plan.OpRepair || step.Op == plan.OpWriteKeys || step.Op == plan.OpGiveSudo
+	if gives && !s.pass.gave && !s.pass.disturbed {
+		s.pass.gave = true
+		s.noneWrongful("I3: before "+step.String(), v.facts, may)
+	}
+	return v
+}
+
+// noneWrongful is a violation for access that nobody granted, unless its taking away
+// went wrong.
+func (s *sim) noneWrongful(when string, facts map[fact]bool, may map[string]simUser) {
+	for _, f := range wrongful(facts, allowed(may), may) {
+		if !s.pass.excused(f) && !(f.kind == factSudo && s.host.foreignSudo()) {
+			s.violate("%s there still is %s", when, f)
+		}
+	}
+}
+
+// after checks what a step changed.
+func (s *sim) after(step plan.Step, v stepView, err error) {
+	facts := s.host.facts()
+	may, _ := s.grants()
+	for _, f := range wrongful(facts, allowed(may), may) {
+		if !v.facts[f] {
+			s.violate("I1: %s gave %s", step, f)
+		}
+	}
+	for _, u := range v.secure {
+		if lack := s.host.lacks(u, facts); lack != "" {
+			s.violate("I2: %s locks %s out: %s", step, u.name, lack)
+		}
+	}
+	if err := s.host.sameOthers(); err != nil {
+		s.violate("I6: %s: %v", step, err)
+	}
+	s.ledgerNames()
+	if err == nil && !s.full && s.one(8) {
+		s.readable()
+	}
+}
+
+// ledgerNames has the stored ledger name all that the agent made.
+func (s *sim) ledgerNames() {
+	owned, err := s.dir.Ledger()
+	if err != nil {
+		s.violate("I5: ledger: %v", err)
+	}
+	for user, own := range owned.Accounts {
+		delete(owned.Accounts, user)
+		owned.Accounts[user] = own
+		if s.host.ours(user.String()) && uint32(own.UID) != s.host.made[user.String()] {
+			s.violate("I6: the stored ledger names %s with uid %d", user, own.UID)
+		}
+	}
+	named := map[string]bool{}
+	for user := range owned.Accounts {
+		named[user.String()] = true
+	}
+	for name := range s.host.made {
+		if s.host.ours(name) && !named[name] {
+			s.violate("I6: the stored ledger does not name %s", name)
+		}
+	}
+}
+
+// readable has everything stored read back.
+func (s *sim) readable() {
+	_, ledger := s.dir.Ledger()
+	_, seen := s.dir.Seen()
+	_, bundle := s.dir.Bundle()
+	_, good := s.dir.GoodBundle()
+	_, status := s.dir.Status()
+	_, trial := s.dir.Trial()
+	for _, err := range []error{ledger, seen, bundle, good, status, trial} {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.violate("I5: %v", err)
+		}
+	}
+}
+
+var (
+	simLogin = regexp.MustCompile(`^[a-z]{3,8}$`)
+	simRule  = regexp.MustCompile(`^[a-z]{3,8} ALL=\(ALL:ALL\) (NOTAFTER=[0-9]{14}Z )?NOPASSWD: ALL$`)
+)
+
+// inGrammar holds I7: what a step names is a name that people have, whatever a bundle
+// says.
+func (s *sim) inGrammar(step plan.Step) {
+	user := step.User.String()
+	if user != "" && (!simLogin.MatchString(user) || !slices.Contains(simNames, user)) {
+		s.violate("I7: %q in %s", user, step)
+	}
+	for line := range strings.Lines(string(plan.SudoersFile(step.Rules))) {
+		if line = strings.TrimSuffix(line, "\n"); line[0] != '#' && !simRule.MatchString(line) {
+			s.violate("I7: rule %q", line)
+		}
+	}
+}
+
+// note sees which bundle is in use now, and whether that may be.
+func (s *sim) note() {
+	sealed, epoch, serial := s.loop.InUse()
+	if epoch == 0 {
+		return
+	}
+	b := s.plane.bundleOf(sealed)
+	if b == nil || b.epoch != epoch || b.serial != serial {
+		s.violate("I4: bundle %d.%d in use was never issued", epoch, serial)
+	}
+	version := [2]int64{epoch, serial}
+	if s.byHand && slices.Compare(version[:], s.newest[:]) < 0 {
+		return
+	}
+	if slices.Compare(version[:], s.newest[:]) < 0 && !s.gaveUp(b) {
+		s.violate("I4: bundle %d.%d in use after %v", epoch, serial, s.newest)
+	}
+	if s.using != nil && b != s.using && s.clockSure && slices.Compare(version[:], []int64{s.using.epoch, s.using.serial}) > 0 &&
+		s.using.mass(b, time.Now()) {
+		s.violate("I4: bundle %d.%d in use removes a mass unconfirmed", epoch, serial)
+	}
+	if b != s.using {
+		s.say("in use: %d.%d", epoch, serial)
+	}
+	s.using = b
+	if slices.Compare(version[:], s.newest[:]) > 0 {
+		s.newest = version
+	}
+	if s.held != nil && slices.Compare(version[:], []int64{s.held.epoch, s.held.serial}) >= 0 {
+		s.held = nil
+	}
+	epoch, serial = s.loop.Held()
+	for _, h := range s.plane.all {
+		if epoch != 0 && h.epoch == epoch && h.serial == serial && h != s.held {
+			s.say("held: %d.%d", epoch, serial)
+			s.held, s.heldLost = h, s.full
+		}
+	}
+}
+
+// gaveUp reports whether a newer bundle than b had the agent crash often enough to be
+// set aside.
+func (s *sim) gaveUp(b *simBundle) bool {
+	for other, crashes := range s.crashes {
+		if crashes >= 3 && (other.epoch > b.epoch || other.epoch == b.epoch && other.serial > b.serial) {
+			return true
+		}
+	}
+	return false
+}
+
+// stored is what a pass that came to its end at this moment stored.
+func (s *sim) stored() (status cache.Status, ended bool) {
+	status, err := s.dir.Status()
+	ended = err == nil && status.Pass == wire.FormatTime(time.Now().Add(s.skew))
+	if ended && status.Contact != "" {
+		s.kept = s.silentSince
+	}
+	return status, ended
+}
+
+// passEnded checks what a pass leaves.
+func (s *sim) passEnded() {
+	if err := s.host.sameOthers(); err != nil {
+		s.violate("I6: %v", err)
+	}
+	status, ended := s.stored()
+	if s.frozen || s.using == nil || s.pass.blind || s.pass.disturbed || !s.pass.looked {
+		return
+	}
+	facts := s.host.facts()
+	may, must := s.grants()
+	s.noneWrongful("I1: after the pass", facts, may)
+	for _, name := range simNames {
+		if u, stays := must[name]; stays && !s.full {
+			s.hasAll(u, facts, status.Report)
+		}
+	}
+	if ended {
+		s.truthful(status.Report)
+	}
+}
+
+// hasAll has a user who must have access have it, if no fault concerned him.
+func (s *sim) hasAll(u simUser, facts map[fact]bool, report wire.Report) {
+	if s.host.foreignSudo() {
+		u.sudo = false
+	}
+	if why := s.host.blocked(u); why != "" {
+		told := slices.ContainsFunc(report.Refused, func(r wire.Result) bool { return r.What == u.name })
+		failed := slices.ContainsFunc(report.Steps, func(r wire.Result) bool { return r.Error != "" })
+		if !told && !failed {
+			s.violate("Z8: nothing in the report says that %s is not set up: %s", u.name, why)
+		}
+		return
+	}
+	if s.pass.unfinished[""] || s.pass.unfinished[u.name] {
+		return
+	}
+	u.sudo = u.sudo && !s.pass.noSudo
+	if lack := s.host.lacks(u, facts); lack != "" {
+		s.violate("Z8: after the pass %s/%d has %s", u.name, u.uid, lack)
+	}
+}
+
+// truthful has no report be without an error while something is not as it says.
+func (s *sim) truthful(r wire.Report) {
+	for _, step := range r.Steps {
+		if step.Error != "" {
+			return
+		}
+	}
+	may, must := s.grants()
+	facts := s.host.facts()
+	s.pass.tainted = map[fact]bool{}
+	s.noneWrongful("Z8: the report has no error, and", facts, may)
+	for _, u := range must {
+		if s.host.foreignSudo() {
+			u.sudo = false
+		}
+		if lack := s.host.lacks(u, facts); lack != "" && s.host.blocked(u) == "" {
+			s.violate("Z8: the report has no error, and %s has %s", u.name, lack)
+		}
+	}
+}
+
+// complete checks that whoever can have access has it.
+func (s *sim) complete() {
+	_, must := s.grants()
+	if s.pass.faulty || s.pass.disturbed {
+		panic(fmt.Sprintf("quiet is not quiet: %+v", s.pass))
+	}
+	facts := s.host.facts()
+	for _, name := range simNames {
+		if u, stays := must[name]; stays && s.host.blocked(u) == "" {
+			if s.host.foreignSudo() {
+				u.sudo = false
+			}
+			if lack := s.host.lacks(u, facts); lack != "" {
+				s.violate("Z8: in quiet %s/%d has %s", u.name, u.uid, lack)
+			}
+		}
+	}
+}

@@ -1,0 +1,312 @@
+package agent_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"latchkey/authz/wire"
+)
+
+// simNames are who may be granted something. deby is on the machine from the start, for
+// emergencies, and must stay as he is.
+var simNames = []string{"alice", "bob", "carol", "dave", "erin", "frank", "grace", "deby"}
+
+// simKeys are the keys that people have, as they stand in a bundle.
+var simKeys = newSimKeys(6)
+
+func newSimKeys(n int) (keys []string) {
+	for i := range n {
+		public := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i + 1)}, ed25519.SeedSize)).Public().(ed25519.PublicKey)
+		blob := slices.Concat([]byte("\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20"), public)
+		keys = append(keys, "ssh-ed25519 "+base64.StdEncoding.EncodeToString(blob))
+	}
+	return keys
+}
+
+// simUser is somebody who may log in.
+type simUser struct {
+	name string
+	uid  int64
+	keys []int // of simKeys
+	sudo bool
+	end  time.Time
+}
+
+func (u simUser) id() string { return newUser(u.name, u.uid, false).ID }
+
+func (u simUser) wire() wire.User {
+	w := newUser(u.name, u.uid, u.sudo)
+	w.Keys = []string{}
+	for _, k := range u.keys {
+		w.Keys = append(w.Keys, simKeys[k])
+	}
+	if !u.end.IsZero() {
+		w = until(w, u.end)
+	}
+	return w
+}
+
+// simBundle is what the control plane once issued.
+type simBundle struct {
+	epoch, serial int64
+	users         map[string]simUser // who may log in by it
+	confirms      map[string]bool
+	stale         string // drop-sudo, drop-all or nothing
+	staleAfter    time.Duration
+	sealed        []byte
+}
+
+// simPlane is the control plane, and the network in between with what it does to
+// answers.
+type simPlane struct {
+	s             *sim
+	epoch, serial int64
+	nextUID       int64
+	users         map[string]simUser
+	extra         []wire.User // who is in the bundle and must not get in
+	stale         string
+	staleAfter    time.Duration
+	newest        *simBundle
+	all           []*simBundle
+	confirmable   map[string]bool // everybody there ever was
+	down          time.Time       // until then it does not answer
+	tells         bool            // what time it is
+	hostile       [][]byte        // what comes instead, once each
+	answered      int             // answers to an agent that did not fail
+}
+
+func newSimPlane(s *sim) *simPlane {
+	return &simPlane{s: s, epoch: 1, nextUID: 20000, users: map[string]simUser{}, confirmable: map[string]bool{}, tells: true}
+}
+
+// Bundle answers at once.
+func (p *simPlane) Bundle(_ context.Context, epoch, serial int64, _ time.Duration) ([]byte, bool, error) {
+	if time.Now().Before(p.down) || p.newest == nil {
+		if p.s.bug.deaf {
+			p.answered++
+			return nil, false, nil
+		}
+		return nil, false, errors.New("connection refused")
+	}
+	p.answered++
+	if len(p.hostile) > 0 {
+		sealed := p.hostile[0]
+		p.hostile = p.hostile[1:]
+		return sealed, true, nil
+	}
+	if epoch == p.newest.epoch && serial == p.newest.serial {
+		return nil, false, nil
+	}
+	return p.newest.sealed, true, nil
+}
+
+// Report takes what it gets.
+func (p *simPlane) Report(context.Context, wire.Report) error { return nil }
+
+// Date is the right time, if it tells one.
+func (p *simPlane) Date() (told, heard time.Time) {
+	if !p.tells {
+		return time.Time{}, time.Time{}
+	}
+	return time.Now(), time.Now()
+}
+
+// confirmation is how many removals a bundle has a word for.
+type confirmation string
+
+const (
+	none confirmation = "none"
+	some confirmation = "some"
+	all  confirmation = "all"
+)
+
+// issue makes the newest bundle of what is wanted, with or without a word for the
+// removals in it.
+func (p *simPlane) issue(confirmed confirmation) *simBundle {
+	p.serial++
+	p.newest = p.make(p.epoch, p.serial, p.users, confirmed)
+	p.all = append(p.all, p.newest)
+	p.s.say("issued %d.%d, %s confirmed, stale %s %v: %s", p.epoch, p.serial, confirmed, p.stale, p.staleAfter, p.String())
+	return p.newest
+}
+
+func (p *simPlane) make(epoch, serial int64, users map[string]simUser, confirmed confirmation) *simBundle {
+	b := newBundle(serial)
+	b.Epoch, b.Users = epoch, []wire.User{}
+	if p.stale != "" {
+		b.Settings.Stale = fmt.Sprintf("%s:%dh", p.stale, p.staleAfter/time.Hour)
+	}
+	out := &simBundle{epoch: epoch, serial: serial, users: maps.Clone(users), confirms: map[string]bool{}, stale: p.stale, staleAfter: p.staleAfter}
+	for _, name := range slices.Sorted(maps.Keys(users)) {
+		b.Users = append(b.Users, users[name].wire())
+	}
+	b.Users = append(b.Users, p.extra...)
+	for _, id := range slices.Sorted(maps.Keys(p.confirmable)) {
+		if confirmed == all || confirmed == some && p.s.one(2) {
+			b.Confirmed = append(b.Confirmed, id)
+			out.confirms[id] = true
+		}
+	}
+	out.sealed = seal(p.s.t, b, p.s.signer)
+	return out
+}
+
+// String lists who may log in.
+func (p *simPlane) String() string {
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(p.users)) {
+		u := p.users[name]
+		word := fmt.Sprintf("%s/%d keys %v", name, u.uid, u.keys)
+		if u.sudo {
+			word += " sudo"
+		}
+		if !u.end.IsZero() {
+			word += " until " + u.end.Format("01-02 15:04:05")
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, ", ")
+}
+
+// edit is what an administrator does.
+func (p *simPlane) edit() {
+	s := p.s
+	name := pick(s, simNames...)
+	u, known := p.users[name]
+	switch what := s.rng.IntN(16); {
+	case !known || what == 0: // a new person, also one of the same name
+		p.nextUID++
+		u = simUser{name: name, uid: p.nextUID, keys: []int{s.rng.IntN(len(simKeys))}, sudo: s.one(3)}
+		if name == "deby" && s.one(2) {
+			u.uid = 1000 // just that of the account that is there
+		}
+		p.confirmable[u.id()] = true
+	case what < 4:
+		u.sudo = !u.sudo
+	case what < 6:
+		u.keys = s.rng.Perm(len(simKeys))[:s.rng.IntN(4)]
+	case what < 9:
+		u.end = time.Now().Add(s.upTo(3 * 24 * time.Hour)).Truncate(time.Second)
+	case what == 9:
+		u.end = time.Time{}
+	case what == 10:
+		p.extra = hostileUsers(s)
+	case what == 11:
+		p.stale, p.staleAfter = pick(s, "", "", "drop-sudo", "drop-all"), time.Duration(1+s.rng.IntN(72))*time.Hour
+	case what == 12 && s.one(4):
+		p.epoch++
+		p.serial = 0
+	default:
+		delete(p.users, name)
+		return
+	}
+	p.users[name] = u
+}
+
+// hostileUsers is what a control plane that was broken into may put into a bundle:
+// none of it may come to a machine.
+func hostileUsers(s *sim) []wire.User {
+	var out []wire.User
+	for i := range s.rng.IntN(3) {
+		u := newUser(pick(s, "root", "deby", "../../etc/passwd", "-oProxyCommand", "eve\nroot ALL=(ALL) NOPASSWD: ALL", "latchkey-keys", "", "Eve", "ALL", "%sudo"),
+			int64(29000+i), true)
+		if u.Name == "deby" {
+			u.UID = pick[int64](s, 0, 999, -1, 1<<32)
+		}
+		if s.one(2) {
+			u.Keys = []string{`command="id" ` + simKeys[0]}
+		}
+		out = append(out, u)
+	}
+	return out
+}
+
+// removeMany takes many out at once.
+func (p *simPlane) removeMany() {
+	keep := p.s.rng.IntN(3)
+	for _, name := range slices.Sorted(maps.Keys(p.users)) {
+		if keep--; keep < 0 {
+			delete(p.users, name)
+		}
+	}
+}
+
+// tamper is an answer that must not be taken.
+func (p *simPlane) tamper() []byte {
+	old := p.all[p.s.rng.IntN(len(p.all))]
+	sealed := bytes.Clone(old.sealed)
+	switch p.s.rng.IntN(6) {
+	case 0: // damaged
+		sealed[p.s.rng.IntN(len(sealed))] ^= 1 << p.s.rng.IntN(8)
+		return sealed
+	case 1: // cut
+		return sealed[:p.s.rng.IntN(len(sealed))]
+	case 2: // another stack's
+		b := newBundle(p.serial+1, newUser("mallory", 29001, true))
+		b.Stack, b.Epoch = strings.Replace(stackID, "1", "2", 1), p.epoch
+		return seal(p.s.t, b, p.s.signer)
+	case 3: // the same serial with other content
+		users := maps.Clone(p.users)
+		users["mallory"] = simUser{name: "mallory", uid: 29002, keys: []int{0}, sudo: true}
+		if u := p.s.using; u != nil {
+			return p.make(u.epoch, u.serial, users, all).sealed
+		}
+	case 4: // a jump that uses the serials up
+		b := newBundle(p.serial+1<<40, newUser("mallory", 29003, true))
+		b.Epoch = p.epoch
+		return seal(p.s.t, b, p.s.signer)
+	}
+	return sealed // an old one
+}
+
+// bundleOf finds what was issued.
+func (p *simPlane) bundleOf(sealed []byte) *simBundle {
+	for _, b := range slices.Backward(p.all) {
+		if bytes.Equal(b.sealed, sealed) {
+			return b
+		}
+	}
+	return nil
+}
+
+// mass says whether a bundle takes so much from another without a word for it that it
+// must not be taken (requirement R143).
+func (b *simBundle) mass(next *simBundle, at time.Time) bool {
+	of, access, sudo, sudoers := 0, 0, 0, 0
+	lives := func(u simUser) bool { return u.end.IsZero() || at.Before(u.end) }
+	left := 0
+	for _, u := range next.users {
+		if lives(u) {
+			left++
+			if u.sudo {
+				sudoers++
+			}
+		}
+	}
+	for _, u := range b.users {
+		if !lives(u) {
+			continue
+		}
+		of++
+		n, stays := next.users[u.name]
+		stays = stays && n.uid == u.uid && lives(n)
+		if next.confirms[u.id()] {
+			continue
+		}
+		if !stays {
+			access++
+		}
+		if u.sudo && !(stays && n.sudo) {
+			sudo++
+		}
+	}
+	return left == 0 && access > 0 || access >= 3 && access*5 > of || sudoers == 0 && sudo > 0
+}

@@ -1,0 +1,108 @@
+package agent_test
+
+import (
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+const (
+	simDays  = 100 // of one history
+	simCI    = 100 // histories in every run
+	simLong  = 10_000
+	simTries = 40 // histories in which a planted bug must be found
+)
+
+// TestSimulation holds T-Z8: the agent on a simulated host, for 10^4 days of it in every
+// run and 10^6 under LATCHKEY_LONG, there with new seeds. LATCHKEY_SEED tells one history.
+func TestSimulation(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	if text := os.Getenv("LATCHKEY_SEED"); text != "" {
+		seed, err := strconv.ParseUint(text, 10, 64)
+		must(t, err)
+		s := simulate(t, seed, simBug{}, simDays, true)
+		t.Logf("%s\n%s", strings.Join(s.trace, "\n"), s.broken)
+		if s.broken != "" {
+			t.Fail()
+		}
+		return
+	}
+	first, count := uint64(1), uint64(simCI)
+	if os.Getenv("LATCHKEY_LONG") != "" {
+		first, count = uint64(time.Now().UnixNano()), simLong
+	}
+	start := time.Now()
+	var next, passes atomic.Uint64
+	t.Run("histories", func(t *testing.T) {
+		for i := range runtime.GOMAXPROCS(0) {
+			t.Run(strconv.Itoa(i), func(t *testing.T) {
+				t.Parallel()
+				for n := next.Add(1) - 1; n < count; n = next.Add(1) - 1 {
+					passes.Add(uint64(simulated(t, first+n)))
+				}
+			})
+		}
+	})
+	took := time.Since(start)
+	t.Logf("%d host-days, %d passes in %v: %.0f host-days a second", count*simDays, passes.Load(), took.Round(time.Second),
+		float64(count*simDays)/took.Seconds())
+}
+
+// simulated makes one history that must be without a violation, and tells it if it is
+// not. It returns how many passes there were.
+func simulated(t *testing.T, seed uint64) int {
+	t.Helper()
+	s := simulate(t, seed, simBug{}, simDays, false)
+	if s.broken != "" {
+		const most = 60
+		again := simulate(t, seed, simBug{}, simDays, true)
+		t.Errorf("%s\nits end:\n%s\nagain: LATCHKEY_SEED=%d go test -run 'TestSimulation$' ./agent", s.broken,
+			strings.Join(again.trace[max(0, len(again.trace)-most):], "\n"), seed)
+	}
+	return s.passes
+}
+
+// TestSimulation_Repeats has one seed be one history.
+func TestSimulation_Repeats(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	for seed := range uint64(3) {
+		one, two := simulate(t, seed, simBug{}, simDays, true), simulate(t, seed, simBug{}, simDays, true)
+		for i, line := range one.trace {
+			if i >= len(two.trace) || withoutPath(line, one) != withoutPath(two.trace[i], two) {
+				t.Fatalf("seed %d, line %d: %s", seed, i, line)
+			}
+		}
+		if len(one.trace) < 100 || len(two.trace) != len(one.trace) {
+			t.Fatalf("seed %d: %d lines, and then %d", seed, len(one.trace), len(two.trace))
+		}
+	}
+}
+
+func withoutPath(line string, s *sim) string { return strings.ReplaceAll(line, s.disk, "") }
+
+// TestSimulation_FindsBugs plants bugs, and each must be found.
+func TestSimulation_FindsBugs(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	for _, bug := range plantedBugs() {
+		t.Run(bug.name, func(t *testing.T) {
+			t.Parallel()
+			days := 0
+			for seed := range uint64(simTries) {
+				s := simulate(t, seed, bug, simDays, false)
+				days += s.lived()
+				if s.broken != "" {
+					t.Logf("found in history %d, after %d days: %s", seed+1, days, s.broken)
+					return
+				}
+			}
+			t.Errorf("not found in %d days", days)
+		})
+	}
+}
