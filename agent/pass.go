@@ -163,7 +163,8 @@ func apply(ctx context.Context, m Machine, log *slog.Logger, steps []plan.Step, 
 		err := m.Apply(ctx, s)
 		results = append(results, result(s.String(), err))
 		if err != nil {
-			failed[s.User] = true
+			// Keys that could not be written take no sudo away: the account is ours.
+			failed[s.User] = failed[s.User] || s.Op != plan.OpWriteKeys
 			unmade[s.User] = unmade[s.User] || mayBeOthers(s, err)
 			log.Error("step not done", "step", s.String(), "reason", err)
 			continue
