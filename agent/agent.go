@@ -41,6 +41,12 @@ type Machine interface {
 	Clean() error
 }
 
+// Batcher is a Machine that applies steps that plan.Together found faster at once. The
+// errors are those that Apply would have given, one for each step.
+type Batcher interface {
+	ApplyAll(ctx context.Context, steps []plan.Step) []error
+}
+
 // Agent manages one machine.
 type Agent struct {
 	Identity cache.Identity

@@ -113,8 +113,8 @@ func (m *machine) promised(s plan.Step) {
 		if own := owned.Accounts[s.User]; own.UID != s.UID || own.State != plan.Intended || own.User.IsZero() {
 			m.t.Errorf("%s: the stored ledger says %+v", s, own)
 		}
-		if _, exists := m.state.Accounts[s.User.String()]; exists {
-			m.t.Errorf("%s: it exists", s)
+		if a, exists := m.state.Accounts[s.User.String()]; exists && a.UID != uint32(s.UID) {
+			m.t.Errorf("%s: it is somebody else's", s)
 		}
 	case plan.OpRepair, plan.OpLock, plan.OpDropGroups, plan.OpRetire, plan.OpDeleteAccount, plan.OpEndSessions:
 		if owned.Accounts[s.User].UID != s.UID {

@@ -155,22 +155,23 @@ func Apply(ctx context.Context, m Machine, dir *cache.Dir, log *slog.Logger, p p
 func apply(ctx context.Context, m Machine, log *slog.Logger, steps []plan.Step, owned *plan.Ledger) []wire.Result {
 	failed, unmade := map[authz.Username]bool{}, map[authz.Username]bool{}
 	var results []wire.Result
-	for _, s := range steps {
-		s = s.Without(failed, unmade)
-		if s.Gives() && failed[s.User] || s.Op == plan.OpGiveSudo && len(s.Rules) == 0 {
-			continue // the step that failed is in the report
+	for rest := steps; len(rest) > 0; {
+		together := plan.Together(rest)
+		rest = rest[len(together):]
+		together = possible(together, failed, unmade)
+		for i, err := range applyAll(ctx, m, together) {
+			s := together[i]
+			results = append(results, result(s.String(), err))
+			if err != nil {
+				// Keys that could not be written take no sudo away: the account is ours.
+				failed[s.User] = failed[s.User] || s.Op != plan.OpWriteKeys
+				unmade[s.User] = unmade[s.User] || mayBeOthers(s, err)
+				log.Error("step not done", "step", s.String(), "reason", err)
+				continue
+			}
+			owned.Done(s)
+			log.Info("step done", "step", s.String())
 		}
-		err := m.Apply(ctx, s)
-		results = append(results, result(s.String(), err))
-		if err != nil {
-			// Keys that could not be written take no sudo away: the account is ours.
-			failed[s.User] = failed[s.User] || s.Op != plan.OpWriteKeys
-			unmade[s.User] = unmade[s.User] || mayBeOthers(s, err)
-			log.Error("step not done", "step", s.String(), "reason", err)
-			continue
-		}
-		owned.Done(s)
-		log.Info("step done", "step", s.String())
 	}
 	return results
 }
@@ -183,6 +184,31 @@ func mayBeOthers(s plan.Step, err error) bool {
 		return true
 	}
 	return errors.Is(err, plan.ErrNameTaken) || errors.Is(err, fs.ErrNotExist)
+}
+
+// possible leaves out what an earlier step that failed leaves nothing to do of: that
+// step is in the report.
+func possible(steps []plan.Step, failed, unmade map[authz.Username]bool) []plan.Step {
+	var left []plan.Step
+	for _, s := range steps {
+		s = s.Without(failed, unmade)
+		if !(s.Gives() && failed[s.User] || s.Op == plan.OpGiveSudo && len(s.Rules) == 0) {
+			left = append(left, s)
+		}
+	}
+	return left
+}
+
+// applyAll gives an error for each step.
+func applyAll(ctx context.Context, m Machine, steps []plan.Step) []error {
+	if b, able := m.(Batcher); able && len(steps) > 1 {
+		return b.ApplyAll(ctx, steps)
+	}
+	errs := make([]error, len(steps))
+	for i, s := range steps {
+		errs[i] = m.Apply(ctx, s)
+	}
+	return errs
 }
 
 // settle records accounts whose making was cut short after all was done.

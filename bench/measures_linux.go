@@ -8,5 +8,6 @@ func measures() []measure {
 		{"P7", grantToLogin},
 		{"P8", decision},
 		{"P9", acknowledged},
+		{"P10", firstApply},
 	}
 }

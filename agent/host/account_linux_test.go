@@ -165,7 +165,7 @@ func testAccountOfAnother(t *testing.T, s *space) {
 		}
 	}
 	create := plan.Step{Op: plan.OpCreateAccount, User: named(t, "alice", 20001, false).Username, UID: 20001}
-	if err := s.Apply(t.Context(), create); !errors.Is(err, plan.ErrGroupTaken) {
+	if err := s.Apply(t.Context(), create); !errors.Is(err, plan.ErrNameTaken) {
 		t.Errorf("create: %v", err)
 	}
 	if len(*called) != 0 {

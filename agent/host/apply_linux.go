@@ -74,6 +74,10 @@ func (h *Host) Clean() error {
 	for _, folder := range []string{l.AgentDir, l.KeysDir, filepath.Dir(l.Sudoers), filepath.Dir(l.SSHD)} {
 		errs = append(errs, h.Files.Clean(folder))
 	}
+	// Where others than root may change the folder of the homes we make none in it.
+	if err := h.Files.Clean(l.HomeBase); !errors.Is(err, safefile.ErrUnsafe) {
+		errs = append(errs, err)
+	}
 	for _, staged := range []string{stagedSudo, stagedSSHD} {
 		errs = append(errs, h.Files.Remove(filepath.Join(l.AgentDir, staged)))
 	}
@@ -130,6 +134,15 @@ func account(name string) (plan.Account, bool, error) {
 	accounts, _ := readAccounts(text[0], text[1], text[2])
 	a, found := accounts[name]
 	return a, found, nil
+}
+
+// lookAccounts reads the account files afresh, to see what a tool really did.
+func lookAccounts() (looked, error) {
+	text, err := readAll(passwdFile, shadowFile, groupFile)
+	if err != nil {
+		return looked{}, err
+	}
+	return lookedAt(text[0], text[1], text[2]), nil
 }
 
 // ours fails unless the account still has the uid that the plan was made for:
@@ -251,8 +264,27 @@ func (h *Host) createHookUser(ctx context.Context, name string) error {
 
 // createAccount makes the private group, the account and its home. The password
 // is *, which no password matches and which, unlike !, sshd does not take for a
-// locked account (requirement R25).
+// locked account (requirement R25). What an earlier run left half made goes first.
 func (h *Host) createAccount(ctx context.Context, s plan.Step) error {
+	before, err := lookAccounts()
+	if err == nil {
+		err = before.taken(s)
+	}
+	if err != nil {
+		return err
+	}
+	if a, found := before.accounts[s.User.String()]; found {
+		if h.made(a, s) == nil {
+			return nil
+		}
+		if err := h.deleteAccount(ctx, s); err != nil {
+			return err
+		}
+	}
+	return h.useradd(ctx, s)
+}
+
+func (h *Host) useradd(ctx context.Context, s plan.Step) error {
 	name, uid, home := s.User.String(), s.UID.String(), h.Layout.Home(s.User)
 	if h.folders(home)[home].Unread {
 		return plan.ErrHomeUnread // useradd would wait for it
@@ -268,15 +300,25 @@ func (h *Host) createAccount(ctx context.Context, s plan.Step) error {
 		return err
 	}
 	h.point("account.user")
-	a, found, err := account(name)
+	a, _, err := account(name)
+	if err != nil {
+		return err
+	}
+	return h.made(a, s)
+}
+
+// made says how an account differs from what a step asks for, in all that its user
+// needs before he comes (requirement R24).
+func (h *Host) made(a plan.Account, s plan.Step) error {
+	home := h.Layout.Home(s.User)
+	if a.Name != s.User.String() || a.UID != uint32(s.UID) || a.GID != uint32(s.UID) || a.Home != home || a.Shell != h.Layout.Shell ||
+		a.Password != "*" || a.Expires != 0 || !slices.Contains(a.Groups, h.Layout.MarkerGroup) {
+		return fmt.Errorf("account %s is not as it was asked for", s.User)
+	}
 	seen, made := h.folders(home)[home]
 	switch {
-	case err != nil:
-		return err
-	case !found || a.UID != uint32(s.UID) || a.GID != uint32(s.UID) || a.Home != home || a.Password != "*" || a.Expires != 0:
-		return fmt.Errorf("account %s is not as useradd was asked to make it", name)
 	case !made:
-		return fmt.Errorf("account %s has no home after useradd", name)
+		return fmt.Errorf("account %s has no home", s.User)
 	case seen.Unread:
 		return plan.ErrHomeUnread
 	case !seen.Real || seen.UID != uint32(s.UID):
@@ -329,7 +371,11 @@ func (h *Host) deleteAccount(ctx context.Context, s plan.Step) error {
 	if err := h.deleteUser(ctx, s.User.String()); err != nil {
 		return err
 	}
-	// userdel leaves the group where login.defs says so.
+	return h.dropGroup(ctx, s)
+}
+
+// dropGroup removes the private group, which userdel leaves where login.defs says so.
+func (h *Host) dropGroup(ctx context.Context, s plan.Step) error {
 	text, err := readAll(groupFile)
 	if err != nil {
 		return err

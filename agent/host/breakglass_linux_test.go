@@ -59,7 +59,7 @@ func testBreakGlass(t *testing.T, s *space) {
 			}
 			c.spoil()
 			before := s.etc()
-			s.Run = func(_ context.Context, tool string, args ...string) (string, error) {
+			s.Run = func(_ context.Context, _, tool string, args ...string) (string, error) {
 				if tool != "sshd" || !strings.Contains(strings.Join(args, " "), "-T -C user=rescue,") {
 					t.Errorf("%s %q was run", tool, args)
 				}

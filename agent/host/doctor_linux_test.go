@@ -219,11 +219,11 @@ func testDoctorLooks(t *testing.T, s *space) {
 	t.Run("name-service", func(t *testing.T) {
 		defer func() { p.Run = nil }()
 		answer := "alice:x:20001:20001::/home/alice:/usr/sbin/nologin\n"
-		p.Run = func(ctx context.Context, tool string, args ...string) (string, error) {
+		p.Run = func(ctx context.Context, input, tool string, args ...string) (string, error) {
 			if tool == "getent" {
 				return answer, nil
 			}
-			return runTool(ctx, tool, args...)
+			return runTool(ctx, input, tool, args...)
 		}
 		p.want(t, "nss", `shell "/usr/sbin/nologin"`)
 		answer = ""
@@ -272,11 +272,11 @@ func testDoctorLooks(t *testing.T, s *space) {
 	t.Run("systemd", func(t *testing.T) {
 		must(t, os.MkdirAll("/run/systemd/system", 0o755))
 		defer func() { must(t, os.RemoveAll("/run/systemd")); p.Run = nil }()
-		p.Run = func(ctx context.Context, tool string, args ...string) (string, error) {
+		p.Run = func(ctx context.Context, input, tool string, args ...string) (string, error) {
 			if tool == "systemctl" {
 				return "Id=latchkey-agent.service\nLoadState=loaded\nActiveState=failed\nUnitFileState=disabled\n\nId=ssh.socket\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\n", nil
 			}
-			return runTool(ctx, tool, args...)
+			return runTool(ctx, input, tool, args...)
 		}
 		p.want(t, "service", "the service is failed")
 		p.want(t, "service", "it is disabled")

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"latchkey/agent/plan"
 	"latchkey/authz"
@@ -17,3 +18,7 @@ func (h *Host) Observe(context.Context, []authz.Grant, plan.Ledger) (plan.State,
 func (h *Host) Clean() error { return errors.ErrUnsupported }
 
 func (h *Host) apply(context.Context, plan.Step) error { return errors.ErrUnsupported }
+
+func (h *Host) applyAll(_ context.Context, steps []plan.Step) []error {
+	return slices.Repeat([]error{errors.ErrUnsupported}, len(steps))
+}

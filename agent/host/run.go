@@ -36,14 +36,14 @@ func (e *exitError) Error() string {
 }
 
 // runTool runs a program of the system by its plain name: from the system's own
-// folders only, with arguments as given, an empty environment, no input and a
+// folders only, with input and arguments as given, an empty environment and a
 // deadline. Its output is bounded.
-func runTool(ctx context.Context, tool string, args ...string) (string, error) {
-	return runToolWith(ctx, nil, tool, args...)
+func runTool(ctx context.Context, input, tool string, args ...string) (string, error) {
+	return runToolWith(ctx, nil, input, tool, args...)
 }
 
 // runToolWith is runTool for a process with attributes, such as another user's rights.
-func runToolWith(ctx context.Context, attr *syscall.SysProcAttr, tool string, args ...string) (string, error) {
+func runToolWith(ctx context.Context, attr *syscall.SysProcAttr, input, tool string, args ...string) (string, error) {
 	path, err := toolPath(tool)
 	if err != nil {
 		return "", err
@@ -60,6 +60,9 @@ func runToolWith(ctx context.Context, attr *syscall.SysProcAttr, tool string, ar
 		cmd.Env = append(cmd.Env, "RES_OPTIONS=timeout:1 attempts:1")
 	}
 	cmd.Dir = "/"
+	if input != "" {
+		cmd.Stdin = strings.NewReader(input)
+	}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.WaitDelay = time.Second
 	err = cmd.Run()

@@ -32,12 +32,12 @@ func TestRunTool_Surroundings(t *testing.T) {
 	for _, c := range []struct{ tool, want string }{
 		{"env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin\nLC_ALL=C\n"}, {"cat", ""}, {"pwd", "/\n"},
 	} {
-		if got, err := runTool(t.Context(), c.tool); err != nil || got != c.want {
+		if got, err := runTool(t.Context(), "", c.tool); err != nil || got != c.want {
 			t.Errorf("%s gives %q, %v; want %q", c.tool, got, err, c.want)
 		}
 	}
 	for _, tool := range []string{"no-such-tool-of-latchkey", "", "..", "."} {
-		if out, err := runTool(t.Context(), tool); !errors.Is(err, errNoTool) {
+		if out, err := runTool(t.Context(), "", tool); !errors.Is(err, errNoTool) {
 			t.Errorf("%q gives %q, %v", tool, out, err)
 		}
 	}
@@ -59,7 +59,7 @@ func TestRunTool_Exit(t *testing.T) {
 		"echo x >&2; exit 0":                 {0, "", ""},
 	} {
 		t.Run(script, func(t *testing.T) {
-			out, err := runTool(t.Context(), "sh", "-c", script)
+			out, err := runTool(t.Context(), "", "sh", "-c", script)
 			text := ""
 			if err != nil {
 				text = err.Error()
@@ -78,18 +78,18 @@ func TestRunTool_Exit(t *testing.T) {
 // it (requirement R27).
 func TestRunTool_Arguments(t *testing.T) {
 	args := []string{"%s|", "$(id)", "a b", "", ";id", "-x", "*", "a\nb", `"`}
-	out, err := runTool(t.Context(), "printf", args...)
+	out, err := runTool(t.Context(), "", "printf", args...)
 	if want := strings.Join(args[1:], "|") + "|"; err != nil || out != want {
 		t.Errorf("printf gives %q, %v; want %q", out, err, want)
 	}
 }
 
 func TestRunTool_Bounded(t *testing.T) {
-	out, err := runTool(t.Context(), "head", "-c", "5000000", "/dev/zero")
+	out, err := runTool(t.Context(), "", "head", "-c", "5000000", "/dev/zero")
 	if err != nil || len(out) != 1<<20 {
 		t.Errorf("of 5 MB of output %d bytes are kept, %v; want 1 MiB", len(out), err)
 	}
-	_, err = runTool(t.Context(), "sh", "-c", "head -c 5000000 /dev/zero | tr '\\0' x >&2; exit 3")
+	_, err = runTool(t.Context(), "", "sh", "-c", "head -c 5000000 /dev/zero | tr '\\0' x >&2; exit 3")
 	if exitCode(err) != 3 || len(err.Error()) > 4200 {
 		t.Errorf("of 5 MB of complaint %d bytes are kept, code %d", len(err.Error()), exitCode(err))
 	}
@@ -108,7 +108,7 @@ func TestRunTool_Deadline(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			start := time.Now()
-			if _, err := runTool(ctx, "sh", "-c", script); !errors.Is(err, context.DeadlineExceeded) || exitCode(err) != -1 {
+			if _, err := runTool(ctx, "", "sh", "-c", script); !errors.Is(err, context.DeadlineExceeded) || exitCode(err) != -1 {
 				t.Errorf("it ends with %v", err)
 			}
 			if took := time.Since(start); took > 4*time.Second {
@@ -118,7 +118,7 @@ func TestRunTool_Deadline(t *testing.T) {
 	}
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := runTool(cancelled, "true"); !errors.Is(err, context.Canceled) {
+	if _, err := runTool(cancelled, "", "true"); !errors.Is(err, context.Canceled) {
 		t.Errorf("after the end of the context: %v", err)
 	}
 }

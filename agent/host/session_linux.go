@@ -88,7 +88,7 @@ func sweep(ctx context.Context, uid uint32) error {
 	ctx, cancel := context.WithTimeout(ctx, sweepTime)
 	defer cancel()
 	as := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
-	_, err := runToolWith(ctx, as, "sh", "-c", "kill -KILL -1")
+	_, err := runToolWith(ctx, as, "", "sh", "-c", "kill -KILL -1")
 	if exitCode(err) == 1 { // there was none
 		return nil
 	}

@@ -64,7 +64,7 @@ func testSessions(t *testing.T, s *space) {
 	} {
 		t.Run("logind-"+situation, func(t *testing.T) {
 			var asked []string
-			s.Run = func(_ context.Context, tool string, args ...string) (string, error) {
+			s.Run = func(_ context.Context, input, tool string, args ...string) (string, error) {
 				asked = append([]string{tool}, args...)
 				return "", c.answer
 			}

@@ -66,6 +66,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"lying-tools":      testLyingTools,
 	"missing-tools":    testMissingTools,
 	"account-of-other": testAccountOfAnother,
+	"bulk":             testBulk,
 	"home-of-other":    testHomeOfAnother,
 	"homes-silent":     testHomesSilent,
 	"homes-gone":       testHomesGone,
@@ -167,13 +168,27 @@ func (s *space) become(grants ...authz.Grant) {
 
 func (s *space) do(p plan.Plan) {
 	s.t.Helper()
-	s.owned.Intend(p.Steps, nil)
-	for _, step := range p.Steps {
-		if err := s.Apply(s.t.Context(), step); err != nil {
-			s.t.Fatal(err)
-		}
-		s.owned.Done(step)
+	for step, err := range s.try(p) {
+		s.t.Fatalf("%s: %v", step, err)
 	}
+}
+
+// try applies a plan as the agent does and returns what went wrong, by step.
+func (s *space) try(p plan.Plan) map[string]error {
+	s.owned.Intend(p.Steps, nil)
+	faults := map[string]error{}
+	for rest := p.Steps; len(rest) > 0; {
+		together := plan.Together(rest)
+		rest = rest[len(together):]
+		for i, err := range s.ApplyAll(s.t.Context(), together) {
+			if err != nil {
+				faults[together[i].String()] = err
+				continue
+			}
+			s.owned.Done(together[i])
+		}
+	}
+	return faults
 }
 
 // command runs a program as root would and returns what it printed.
@@ -255,12 +270,12 @@ func named(t *testing.T, login string, uid authz.UID, sudo bool) authz.Grant {
 // instead answers for some tools and runs the others.
 func (s *space) instead(answers map[string]error) (called *[]string) {
 	called = new([]string)
-	s.Run = func(ctx context.Context, tool string, args ...string) (string, error) {
+	s.Run = func(ctx context.Context, input, tool string, args ...string) (string, error) {
 		*called = append(*called, tool)
 		if err, found := answers[tool]; found {
 			return "", err
 		}
-		return runTool(ctx, tool, args...)
+		return runTool(ctx, input, tool, args...)
 	}
 	return called
 }

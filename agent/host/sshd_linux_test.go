@@ -89,7 +89,7 @@ func testSSHD(t *testing.T, s *space) {
 				if content != "" {
 					s.write(s.Layout.SSHD, content, 0o644)
 				}
-				s.Run = func(_ context.Context, tool string, args ...string) (string, error) {
+				s.Run = func(_ context.Context, input, tool string, args ...string) (string, error) {
 					switch {
 					case tool != "sshd":
 						t.Errorf("%s was run", tool)

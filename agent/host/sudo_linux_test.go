@@ -17,17 +17,17 @@ import (
 // reason is told.
 func testSudoEffective(t *testing.T, s *space) {
 	const root = "root ALL=(ALL:ALL) ALL\n"
-	version := func(text string, err error) func(context.Context, string, ...string) (string, error) {
-		return func(ctx context.Context, tool string, args ...string) (string, error) {
+	version := func(text string, err error) func(context.Context, string, string, ...string) (string, error) {
+		return func(ctx context.Context, input, tool string, args ...string) (string, error) {
 			if tool == "sudo" && slices.Equal(args, []string{"--version"}) {
 				return text, err
 			}
-			return runTool(ctx, tool, args...)
+			return runTool(ctx, input, tool, args...)
 		}
 	}
 	for situation, c := range map[string]struct {
 		policy string // no file when empty
-		run    func(context.Context, string, ...string) (string, error)
+		run    func(context.Context, string, string, ...string) (string, error)
 		want   error
 	}{
 		"included":           {root + "@includedir /etc/sudoers.d\n", nil, nil},
@@ -76,7 +76,7 @@ func testSudoEffective(t *testing.T, s *space) {
 
 	// It is asked once, and again when another program is in its place.
 	asked := 0
-	s.Run = func(ctx context.Context, tool string, args ...string) (string, error) {
+	s.Run = func(ctx context.Context, input, tool string, args ...string) (string, error) {
 		asked++
 		return "Sudo version 1.9.13p3\n", nil
 	}
@@ -124,19 +124,19 @@ func testSudoProof(t *testing.T, s *space) {
 		"rule-for-the-canary":       {zz("latchkey-keys ALL=(root) /bin/ls\n"), "", "latchkey-keys, who has no grant"},
 		"rule-for-everybody":        {zz("ALL ALL=(root) NOPASSWD: /bin/ls\n"), "", "latchkey-keys, who has no grant"},
 		"hanging-sudo": {func() {
-			s.Run = func(ctx context.Context, tool string, args ...string) (string, error) {
+			s.Run = func(ctx context.Context, input, tool string, args ...string) (string, error) {
 				if tool == "sudo" && args[0] == "-l" {
 					return "", context.DeadlineExceeded
 				}
-				return runTool(ctx, tool, args...)
+				return runTool(ctx, input, tool, args...)
 			}
 		}, "", context.DeadlineExceeded.Error()},
 		"unknown-answer": {func() {
-			s.Run = func(ctx context.Context, tool string, args ...string) (string, error) {
+			s.Run = func(ctx context.Context, input, tool string, args ...string) (string, error) {
 				if tool == "sudo" && args[0] == "-l" {
 					return "bob darf alles\n", nil
 				}
-				return runTool(ctx, tool, args...)
+				return runTool(ctx, input, tool, args...)
 			}
 		}, "", "is not known"},
 	} {
@@ -176,11 +176,11 @@ func testSudoProof(t *testing.T, s *space) {
 func testSudoTaken(t *testing.T, s *space) {
 	s.become(named(t, "alice", 20001, false), named(t, "bob", 20002, false))
 	const rule = " ALL=(ALL:ALL) NOPASSWD: ALL\n"
-	missing := func(ctx context.Context, tool string, args ...string) (string, error) {
+	missing := func(ctx context.Context, input, tool string, args ...string) (string, error) {
 		if tool == "sudo" {
 			return "", errNoTool
 		}
-		return runTool(ctx, tool, args...)
+		return runTool(ctx, input, tool, args...)
 	}
 	for situation, c := range map[string]struct {
 		prepare func()

@@ -393,10 +393,8 @@ func (d *differ) giveAccount(g authz.Grant) {
 	switch {
 	case why == "":
 	case d.owned.Accounts[g.Username].State == Intended && !d.homeOf(g.Username, g.UID):
-		// Its making was cut short and nobody has used it: make it again. With a home
-		// it may be in use, and only the record of its making was cut short.
-		d.step(Step{Op: OpDeleteAccount, User: g.Username, UID: g.UID, Home: d.layout.Home(g.Username)})
-		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID})
+		// With a home it may be in use, and only the record of its making was cut short.
+		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID, Why: "its making was cut short, " + why})
 	default:
 		d.step(Step{Op: OpRepair, User: g.Username, UID: g.UID, Why: why})
 	}

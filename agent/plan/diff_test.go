@@ -397,8 +397,7 @@ write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for alice
 			l.Accounts[mustName(t, "alice")] = own
 			return s, l
 		}, func(t *testing.T) plan.Desired { return plan.Desired{Grants: both(t), SSHD: true} }, `
-remove account alice (uid 20001), keep its home /home/alice
-create account alice (uid 20001)
+create account alice (uid 20001): its making was cut short, no home
 `},
 		{"expiring-sudo", settled, func(t *testing.T) plan.Desired {
 			g := both(t)

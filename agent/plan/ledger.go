@@ -71,12 +71,7 @@ func (l *Ledger) Done(s Step) {
 		l.setState(s.User, Present)
 	case OpLock:
 		l.setState(s.User, Revoked)
-	case OpDeleteAccount:
-		// One about to be made stays: its making is a later step of the same plan.
-		if l.Accounts[s.User].State != Intended {
-			delete(l.Accounts, s.User)
-		}
-	case OpRetire:
+	case OpDeleteAccount, OpRetire:
 		delete(l.Accounts, s.User)
 	case OpDeleteGroup:
 		delete(l.Groups, s.Group)

@@ -51,7 +51,8 @@ const (
 	OpCreateHookUser
 	// OpMakeFolder creates a folder of ours, or puts its owner and mode right.
 	OpMakeFolder
-	// OpCreateAccount creates an account with its private group and home.
+	// OpCreateAccount creates an account with its private group and home. One whose
+	// making was cut short, which nobody has used, is finished or made again.
 	OpCreateAccount
 	// OpRepair puts the fields of an account right, and opens it again if locked.
 	OpRepair
@@ -165,7 +166,7 @@ func (s Step) String() string {
 	case OpMakeFolder:
 		return "make folder " + s.Path + because(s.Why)
 	case OpCreateAccount:
-		return "create account " + account
+		return "create account " + account + because(s.Why)
 	case OpRepair:
 		return "repair account " + account + because(s.Why)
 	case OpTakeKeys, OpWriteKeys:
@@ -190,6 +191,20 @@ func (s Step) String() string {
 // run when an earlier step for the same user did not succeed.
 func (s Step) Gives() bool {
 	return s.Op == OpCreateAccount || s.Op == OpRepair || s.Op == OpWriteKeys
+}
+
+// Together returns the steps at the head of the list that a machine may make true
+// at once: neighbours of one kind, each for another user, none of which needs
+// another. A step that may not is alone. The list must not be empty.
+func Together(steps []Step) []Step {
+	n, op := 1, steps[0].Op
+	for op == OpCreateAccount || op == OpWriteKeys {
+		if n == len(steps) || steps[n].Op != op {
+			break
+		}
+		n++
+	}
+	return steps[:n]
 }
 
 // Without returns the step less the sudo rules of the users in unmade, whose names may

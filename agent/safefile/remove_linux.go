@@ -78,8 +78,13 @@ func (w Writer) clean(path string) error {
 			continue
 		}
 		st, err := f.stat(name)
-		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG {
+		switch {
+		case err != nil:
+		case st.Mode&unix.S_IFMT == unix.S_IFREG:
 			err = unix.Unlinkat(f.fd(), name, 0)
+			w.point("clean")
+		case nursery(st):
+			err = f.removeNursery(name)
 			w.point("clean")
 		}
 		if err != nil && err != unix.ENOENT {

@@ -36,6 +36,9 @@ func (w Writer) replace(path string, content []byte, attr Attr, check func(strin
 	if err := t.fill(content, attr, label); err != nil {
 		return false, err
 	}
+	if err := t.sync(); err != nil {
+		return false, err
+	}
 	if check != nil {
 		if err := check(filepath.Join(f.path, t.name)); err != nil {
 			return false, err
@@ -46,7 +49,11 @@ func (w Writer) replace(path string, content []byte, attr Attr, check func(strin
 		return false, err
 	}
 	w.point("rename")
-	return true, w.settle(t, name, content, attr)
+	if err := f.sync(); err != nil {
+		return true, err
+	}
+	w.point("syncdir")
+	return true, t.settle(name, content, attr)
 }
 
 // compare reports whether the file is already as wanted. If not, it returns the
@@ -82,6 +89,16 @@ type temp struct {
 	name   string
 	file   *os.File // nil once closed
 	st     unix.Stat_t
+	taken  bool // it has the name of the target now; only ReplaceAll asks
+}
+
+// sync makes the content permanent and closes the file.
+func (t *temp) sync() error {
+	if err := unix.Fsync(int(t.file.Fd())); err != nil {
+		return err
+	}
+	t.w.point("sync")
+	return t.close()
 }
 
 // attempts bounds the search for a free random name. One is enough, unless
@@ -107,7 +124,7 @@ func (w Writer) create(f folder) (*temp, error) {
 }
 
 // fill gives the file its owner, mode and label before a byte is in it, and then
-// the content, synced. Nothing here is tried again.
+// the content. Nothing here is tried again.
 func (t *temp) fill(content []byte, attr Attr, label []byte) error {
 	fd := int(t.file.Fd())
 	if err := setAttr(fd, attr); err != nil {
@@ -124,14 +141,7 @@ func (t *temp) fill(content []byte, attr Attr, label []byte) error {
 		return withoutPath(err)
 	}
 	t.w.point("write")
-	if err := unix.Fsync(fd); err != nil {
-		return err
-	}
-	t.w.point("sync")
-	if err := unix.Fstat(fd, &t.st); err != nil {
-		return err
-	}
-	return t.close()
+	return unix.Fstat(fd, &t.st)
 }
 
 func (t *temp) close() error {
@@ -178,13 +188,8 @@ func (t *temp) drop() error {
 	return nil
 }
 
-// settle makes the rename permanent, then opens the file again by its name and
-// compares everything (requirement R40).
-func (w Writer) settle(t *temp, name string, content []byte, attr Attr) error {
-	if err := t.folder.sync(); err != nil {
-		return err
-	}
-	w.point("syncdir")
+// settle opens the file again by its name and compares everything (requirement R40).
+func (t *temp) settle(name string, content []byte, attr Attr) error {
 	st, err := t.folder.stat(name)
 	if err != nil {
 		return err
@@ -193,6 +198,6 @@ func (w Writer) settle(t *temp, name string, content []byte, attr Attr) error {
 	if err == nil && (!equal || st.Ino != t.st.Ino || st.Dev != t.st.Dev) {
 		err = ErrChanged
 	}
-	w.point("compare")
+	t.w.point("compare")
 	return err
 }

@@ -99,6 +99,93 @@ func (w Writer) Replace(path string, content []byte, attr Attr, check func(tempP
 	return changed, pathError("replace", path, err)
 }
 
+// File is one of the files that ReplaceAll writes: its name in the folder, what it
+// must hold and whose it must be.
+type File struct {
+	Name    string
+	Content []byte
+	Attr    Attr
+}
+
+// ReplaceAll is Replace, without a check, for many files of one folder. All new files
+// are made permanent by one sync of the file system before the first of them takes
+// its name, which is several times faster than one by one. The errors are those of
+// Replace, one for each file.
+//
+// A Linux older than 5.8 does not say when that sync lost a write (syncfs(2)).
+func (w Writer) ReplaceAll(folder string, files []File) []error {
+	errs := make([]error, len(files))
+	for i, f := range files {
+		errs[i] = errors.Join(checkName(folder, f.Name), f.Attr.check())
+	}
+	w.replaceAll(folder, files, errs)
+	for i, f := range files {
+		errs[i] = pathError("replace", filepath.Join(folder, f.Name), errs[i])
+	}
+	return errs
+}
+
+// Folder is one of the folders that MakeCopies makes: its name, and whose it and all
+// in it is to be. Its mode is the folder's own.
+type Folder struct {
+	Name string
+	Attr Attr
+}
+
+// MakeCopies makes many folders in one, each a copy of the model. A folder appears
+// under its name whole: it is filled where only root can be, given away last, and
+// takes its name then. A name that is taken is refused with ErrExists. What lies in
+// the folder was made permanent when MakeCopies returns. The errors are one for each
+// folder. What a process that is ended leaves is removed by Clean.
+func (w Writer) MakeCopies(folder string, model Model, copies []Folder) []error {
+	errs := make([]error, len(copies))
+	for i, c := range copies {
+		errs[i] = errors.Join(checkName(folder, c.Name), c.Attr.check())
+	}
+	w.makeCopies(folder, model, copies, errs)
+	for i, c := range copies {
+		errs[i] = pathError("make folder", filepath.Join(folder, c.Name), errs[i])
+	}
+	return errs
+}
+
+// Model is what is in a folder to be copied; the zero value is an empty one.
+type Model struct{ entries []entry }
+
+// entry is a file, a folder or a symbolic link of a model. Folders stand before what
+// is in them.
+type entry struct {
+	path    string // below the folder
+	kind    uint32 // the type bits of a mode (inode(7))
+	mode    uint32 // permission bits
+	content []byte // of a file; the target of a link
+}
+
+// ReadModel reads the folder at path, which like all above it only root may change.
+// More than limit bytes or maxEntries entries give ErrTooLong; what is neither a plain
+// file of one name, nor a folder, nor a symbolic link, ErrNotRegular; a mode beyond
+// permission bits or an access control list ErrAttr: a copy would not be one.
+func ReadModel(path string, limit int64) (Model, error) {
+	var m Model
+	err := on("read", path, func(path string) (err error) {
+		m, err = readModel(path, limit)
+		return err
+	})
+	return m, err
+}
+
+// maxEntries bounds a model.
+const maxEntries = 200
+
+// checkName refuses a name that is not exactly one of the folder's.
+func checkName(folder, name string) error {
+	path := filepath.Join(folder, name)
+	if filepath.Dir(path) != folder || filepath.Base(path) != name {
+		return ErrPath
+	}
+	return checkPath(path)
+}
+
 // Remove removes the file at path and syncs its folder. A file or folder that is
 // not there is no error. What is not a regular file with one name is refused.
 func (w Writer) Remove(path string) error {
@@ -131,8 +218,8 @@ func (w Writer) Rename(from, to string) error {
 	return on("rename", from, func(from string) error { return w.rename(from, to) })
 }
 
-// Clean removes from a folder the new files that a Replace left behind when the
-// process was ended in the middle. Nothing else is touched, and a missing folder
+// Clean removes from a folder the new files and folders that were left behind when
+// the process was ended in the middle of a Replace or of a MakeCopies. Nothing else is touched, and a missing folder
 // is no error. The caller holds the lock that keeps a second writer away (Lock).
 func (w Writer) Clean(dir string) error {
 	return on("clean", dir, w.clean)

@@ -15,6 +15,18 @@ func (w Writer) mkdir(string, Attr) error    { return errors.ErrUnsupported }
 func (w Writer) rename(string, string) error { return errors.ErrUnsupported }
 func (w Writer) clean(string) error          { return errors.ErrUnsupported }
 
+func (w Writer) replaceAll(_ string, _ []File, errs []error) { unsupported(errs) }
+
+func (w Writer) makeCopies(_ string, _ Model, _ []Folder, errs []error) { unsupported(errs) }
+
+func unsupported(errs []error) {
+	for i := range errs {
+		errs[i] = errors.ErrUnsupported
+	}
+}
+
+func readModel(string, int64) (Model, error) { return Model{}, errors.ErrUnsupported }
+
 func read(string, int64) ([]byte, Attr, error) { return nil, Attr{}, errors.ErrUnsupported }
 
 func readSpooled(string, int64) ([]byte, Attr, error) { return nil, Attr{}, errors.ErrUnsupported }
