@@ -109,6 +109,19 @@ func readGroups(text string) (map[string]plan.Group, map[string][]string) {
 	return groups, memberOf
 }
 
+// onlyFiles reports whether the text of nsswitch.conf(5) has one line for a database
+// and names in it nothing but the account files.
+func onlyFiles(nsswitch, database string) bool {
+	only, lines := false, 0
+	for line := range strings.Lines(nsswitch) {
+		line, _, _ = strings.Cut(line, "#")
+		if name, services, found := strings.Cut(line, ":"); found && strings.TrimSpace(name) == database {
+			only, lines = strings.TrimSpace(services) == "files", lines+1
+		}
+	}
+	return only && lines == 1
+}
+
 // includesFolder reports whether a sudoers text reads the files of the folder,
 // by @includedir or the older #includedir.
 func includesFolder(sudoers, folder string) bool {

@@ -77,8 +77,17 @@ func plainLines(text string, fields int, numbers ...int) bool {
 				return false
 			}
 		}
+		if fields == 4 && !(plainList(f[2]) && plainList(f[3])) {
+			return false
+		}
 	}
 	return true
+}
+
+// plainList reports whether a list of names, or a number, is as it would be printed
+// again.
+func plainList(text string) bool {
+	return text == "" || !strings.Contains(","+text+",", ",,") && !strings.ContainsAny(text, " \t")
 }
 
 // plainNumber reports whether a number is as it would be printed again.

@@ -36,8 +36,8 @@ func (h *Host) writeAll(steps []plan.Step) []error {
 
 // createAccounts makes accounts by few runs of systemd-sysusers and of chpasswd, each
 // for all of them, and their homes itself: useradd reads and writes the account files
-// anew for each. What comes out is what useradd makes, but for subordinate ids, of
-// which these accounts have none. Where the machine asks for something of useradd that
+// anew for each. What comes out is what useradd makes, but for subordinate ids
+// (subuid(5)) and an age of the password, which these accounts have not. Where the machine asks for something of useradd that
 // this does not do, useradd makes them.
 //
 // systemd-sysusers passes over a name that exists and takes another id where the one
@@ -128,14 +128,6 @@ const (
 	maxSkeleton = 1 << 20 // bytes, as often as there are homes
 )
 
-func optional(path string) (string, error) {
-	content, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	return string(content), err
-}
-
 // run takes everybody from one stage to the next. A tool that does not end well ends
 // it: what it did is looked at in any case.
 func (b *bulk) run(ctx context.Context) {
@@ -151,8 +143,70 @@ func (b *bulk) run(ctx context.Context) {
 	}
 }
 
-// sysusers has systemd-sysusers do one line for each step that is left
-// (sysusers.d(5)).
+func (b *bulk) groups(ctx context.Context) error {
+	line := func(s plan.Step) string { return "g " + s.User.String() + " " + s.UID.String() }
+	return b.make(ctx, line, func(after looked, s plan.Step) bool {
+		_, found := after.groups[s.User.String()]
+		return found
+	})
+}
+
+func (b *bulk) users(ctx context.Context) error {
+	line := func(s plan.Step) string {
+		return fmt.Sprintf("u %s %s:%s - %s %s", s.User, s.UID, s.UID, b.Layout.Home(s.User), b.Layout.Shell)
+	}
+	return b.make(ctx, line, func(after looked, s plan.Step) bool {
+		a, found := after.accounts[s.User.String()]
+		return found && a.GID == uint32(s.UID) && a.Home == b.Layout.Home(s.User) && a.Shell == b.Layout.Shell && a.Expires == 0
+	})
+}
+
+// make has systemd-sysusers make something for each that is left and looks what came
+// of it. Those are left for whom it is right, and nothing is anybody else's.
+func (b *bulk) make(ctx context.Context, line func(plan.Step) string, right func(looked, plan.Step) bool) error {
+	ran := b.sysusers(ctx, line)
+	after, err := lookAccounts()
+	if err != nil {
+		return err
+	}
+	for i, s := range b.steps {
+		if !b.left[i] {
+			continue
+		}
+		if why := after.taken(s); why != nil {
+			b.errs[i] = errors.Join(why, b.undo(ctx, after, s, why))
+		}
+		b.left[i] = b.errs[i] == nil && right(after, s)
+	}
+	return ran
+}
+
+// undo removes what was made for somebody who falls out: under a name that was free
+// before, with the id wanted, or with another where systemd-sysusers had a reason to
+// take one. What differs otherwise was made by somebody else.
+func (b *bulk) undo(ctx context.Context, after looked, s plan.Step, why error) error {
+	name, id := s.User.String(), uint32(s.UID)
+	other := errors.Is(why, plan.ErrUIDTaken) || errors.Is(why, plan.ErrGIDTaken)
+	var errs []error
+	a, found := after.accounts[name]
+	if _, old := b.before.accounts[name]; found && !old && a.UID != id && other {
+		errs = append(errs, b.deleteUser(ctx, name))
+	}
+	g, found := after.groups[name]
+	if _, old := b.before.groups[name]; found && !old && (g.GID == id || other) {
+		errs = append(errs, b.deleteGroup(ctx, name))
+	}
+	return errors.Join(errs...)
+}
+
+func (b *bulk) members(ctx context.Context) error {
+	return b.sysusers(ctx, func(s plan.Step) string { return "m " + s.User.String() + " " + b.Layout.MarkerGroup })
+}
+
+// sysusers has systemd-sysusers do one line (sysusers.d(5)) for each that is left.
+//
+// With a root of its own it asks the files alone. It would ask the name services about
+// each name and id otherwise, which takes ten times as long; the plan has asked them.
 func (b *bulk) sysusers(ctx context.Context, line func(plan.Step) string) error {
 	_, err := b.feed(ctx, b.lines(line), "systemd-sysusers", "--root=/", "-")
 	return err
@@ -166,61 +220,6 @@ func (b *bulk) lines(line func(plan.Step) string) string {
 		}
 	}
 	return text.String()
-}
-
-func (b *bulk) groups(ctx context.Context) error {
-	err := b.sysusers(ctx, func(s plan.Step) string { return "g " + s.User.String() + " " + s.UID.String() })
-	after, lookErr := lookAccounts()
-	if lookErr != nil {
-		return lookErr
-	}
-	for i, s := range b.steps {
-		name := s.User.String()
-		g, found := after.groups[name]
-		if why := after.taken(s); b.left[i] && why != nil {
-			_, old := b.before.groups[name]
-			if found && !old && g.GID != uint32(s.UID) && idTaken(why) {
-				why = errors.Join(why, b.deleteGroup(ctx, name))
-			}
-			b.errs[i] = why
-		}
-		b.left[i] = b.left[i] && found && b.errs[i] == nil
-	}
-	return err
-}
-
-// idTaken reports whether systemd-sysusers had a reason to take another id: then it
-// made what is there under the name.
-func idTaken(why error) bool {
-	return errors.Is(why, plan.ErrUIDTaken) || errors.Is(why, plan.ErrGIDTaken)
-}
-
-func (b *bulk) users(ctx context.Context) error {
-	err := b.sysusers(ctx, func(s plan.Step) string {
-		return fmt.Sprintf("u %s %s:%s - %s %s", s.User, s.UID, s.UID, b.Layout.Home(s.User), b.Layout.Shell)
-	})
-	after, lookErr := lookAccounts()
-	if lookErr != nil {
-		return lookErr
-	}
-	for i, s := range b.steps {
-		name := s.User.String()
-		a, found := after.accounts[name]
-		if why := after.taken(s); b.left[i] && why != nil {
-			_, old := b.before.accounts[name]
-			if found && !old && a.UID != uint32(s.UID) && idTaken(why) {
-				why = errors.Join(why, b.deleteUser(ctx, name), b.dropGroup(ctx, s))
-			}
-			b.errs[i] = why
-		}
-		b.left[i] = b.left[i] && found && b.errs[i] == nil && a.GID == uint32(s.UID) &&
-			a.Home == b.Layout.Home(s.User) && a.Shell == b.Layout.Shell && a.Expires == 0
-	}
-	return err
-}
-
-func (b *bulk) members(ctx context.Context) error {
-	return b.sysusers(ctx, func(s plan.Step) string { return "m " + s.User.String() + " " + b.Layout.MarkerGroup })
 }
 
 // passwords opens the accounts, which systemd-sysusers makes locked.
