@@ -38,14 +38,14 @@ const (
 func firstApply(ctx context.Context) ([]Row, error) {
 	row := Row{ID: "P10", What: fmt.Sprintf("first apply of %d users with keys and homes", firstUsers), Target: Target{Ratio: 1.0 / 50},
 		Floor: fmt.Sprintf("useradd -m, %d × %d", firstLoop, firstUsers/firstLoop)}
-	f, err := newFirstField(ctx)
+	f, err := newFirstField(ctx, firstUsers)
 	if err != nil {
 		return nil, err
 	}
 	defer f.close()
 	for i := range firstRounds {
 		progress("P10", i, firstRounds)
-		floor, ours, err := f.round(ctx)
+		floor, ours, err := f.round(ctx, firstLoop)
 		if err != nil {
 			return nil, err
 		}
@@ -62,13 +62,17 @@ type firstField struct {
 	programs fleet.Programs
 	server   *fleet.Server
 	tree     string
+	users    int
+	// The roots stay until the end: for minutes after many files are removed, ext4 is
+	// slow to make new ones.
+	roots []*diskRoot
 }
 
-func newFirstField(ctx context.Context) (f *firstField, err error) {
+func newFirstField(ctx context.Context, users int) (f *firstField, err error) {
 	if err := machine.CanBoot(ctx); err != nil {
 		return nil, err
 	}
-	f = &firstField{}
+	f = &firstField{users: users}
 	defer func() {
 		if err != nil {
 			f.close()
@@ -83,28 +87,27 @@ func newFirstField(ctx context.Context) (f *firstField, err error) {
 	if f.programs, err = fleet.Build(ctx, f.dir); err != nil {
 		return f, err
 	}
-	if err = fillFirst(ctx, f.dir); err != nil {
+	if err = f.fill(ctx); err != nil {
 		return f, err
 	}
 	f.server, err = fleet.Start(ctx, f.programs, filepath.Join(f.dir, "server"), machine.HostAddress, firstPort)
 	return f, err
 }
 
-// fillFirst gives users their keys and lets them into the stack, in the data directory
-// of a server that does not run yet.
-func fillFirst(ctx context.Context, dir string) error {
-	g, err := newGranter(ctx, dir)
+// fill gives users their keys and lets them into the stack, in the data directory of
+// the server, which does not run yet.
+func (f *firstField) fill(ctx context.Context) error {
+	g, err := newGranter(ctx, f.dir)
 	if err != nil {
 		return err
 	}
 	defer g.close()
-	ssh := true
-	for i := range firstUsers {
+	for i := range f.users {
 		arn, key := "arn:aws:iam::000000000000:user/many"+strconv.Itoa(i), firstKey(i)
 		if _, err := g.cp.CreateUserProfile(ctx, g.admin, controlplane.CreateUserProfileRequest{IamUserArn: arn, SshPublicKey: &key}); err != nil {
 			return err
 		}
-		_, err := g.cp.SetPermission(ctx, g.admin, controlplane.SetPermissionRequest{StackId: g.stack, IamUserArn: arn, AllowSsh: &ssh})
+		_, err := g.cp.SetPermission(ctx, g.admin, controlplane.SetPermissionRequest{StackId: g.stack, IamUserArn: arn, AllowSsh: new(true)})
 		if err != nil {
 			return err
 		}
@@ -127,29 +130,35 @@ func (f *firstField) close() {
 	if f.server != nil {
 		_ = f.server.Stop()
 	}
+	for _, r := range f.roots {
+		if err := r.remove(); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+		}
+	}
 	if f.dir != "" {
 		_ = os.RemoveAll(f.dir)
 	}
 }
 
-// round joins a new root directory and times both in it.
-func (f *firstField) round(ctx context.Context) (floor, ours time.Duration, err error) {
+// round joins a new root directory and times both in it, the floor for a number of
+// users.
+func (f *firstField) round(ctx context.Context, loops int) (floor, ours time.Duration, err error) {
 	r, err := newDiskRoot(ctx, f.tree)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { err = errors.Join(err, r.remove()) }()
+	f.roots = append(f.roots, r)
 	if err := f.join(ctx, r); err != nil {
 		return 0, 0, err
 	}
 	const loop = `for i in $(seq "$1"); do useradd -m "loop$i" || exit; done`
-	if floor, err = r.time(ctx, "sh", "-c", loop, "sh", strconv.Itoa(firstLoop)); err != nil {
+	if floor, err = r.time(ctx, "sh", "-c", loop, "sh", strconv.Itoa(loops)); err != nil {
 		return 0, 0, err
 	}
 	if ours, err = r.time(ctx, "latchkey-agent", "apply"); err != nil {
 		return 0, 0, err
 	}
-	return floor, ours, r.check(ctx)
+	return floor, ours, r.check(ctx, f.users)
 }
 
 func (f *firstField) join(ctx context.Context, r *diskRoot) error {
@@ -255,10 +264,10 @@ func (r *diskRoot) time(ctx context.Context, argv ...string) (time.Duration, err
 }
 
 // check makes sure that what was timed did its work.
-func (r *diskRoot) check(ctx context.Context) error {
+func (r *diskRoot) check(ctx context.Context, users int) error {
 	const script = `getent passwd | grep -c ^many; ls /var/lib/latchkey/authorized_keys | grep -c ^many; ls -d /home/many*/.profile | wc -l; latchkey-agent plan >/dev/null; echo $?`
 	out, err := r.run(ctx, "", "sh", "-c", script)
-	n := strconv.Itoa(firstUsers)
+	n := strconv.Itoa(users)
 	if want := n + "\n" + n + "\n" + n + "\n0\n"; err == nil && out != want {
 		err = fmt.Errorf("accounts, keys, homes, and what plan ends with, are %q, not %q", out, want)
 	}

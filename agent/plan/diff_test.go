@@ -627,3 +627,24 @@ bob ALL=(ALL:ALL) NOTAFTER=20261122000000Z NOPASSWD: ALL
 		t.Errorf("file is\n%s", got)
 	}
 }
+
+// TestTogether: neighbours of one kind that give, and nothing else, may be applied at
+// once.
+func TestTogether(t *testing.T) {
+	const create, keys, lock = plan.OpCreateAccount, plan.OpWriteKeys, plan.OpLock
+	for _, test := range []struct {
+		ops  []plan.Op
+		want int
+	}{
+		{[]plan.Op{create}, 1}, {[]plan.Op{create, create, create}, 3}, {[]plan.Op{create, create, keys}, 2}, {[]plan.Op{keys, keys, create}, 2},
+		{[]plan.Op{lock, lock}, 1}, {[]plan.Op{plan.OpGiveSudo, create}, 1}, {[]plan.Op{create, plan.OpRepair, create}, 1},
+	} {
+		var steps []plan.Step
+		for _, op := range test.ops {
+			steps = append(steps, plan.Step{Op: op})
+		}
+		if got := len(plan.Together(steps)); got != test.want {
+			t.Errorf("%v: %d together, want %d", test.ops, got, test.want)
+		}
+	}
+}
