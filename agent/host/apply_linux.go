@@ -275,7 +275,7 @@ func (h *Host) createAccount(ctx context.Context, s plan.Step) error {
 	}
 	if a, found := before.accounts[s.User.String()]; found {
 		if h.made(a, s) == nil {
-			return nil
+			return nil // the step is Again, or taken would have refused
 		}
 		if err := h.deleteAccount(ctx, s); err != nil {
 			return err

@@ -39,7 +39,7 @@ func (l looked) taken(s plan.Step) error {
 	if others(l.gids[id], name) {
 		return plan.ErrGIDTaken
 	}
-	if a, found := l.accounts[name]; found && a.UID != id {
+	if a, found := l.accounts[name]; found && (a.UID != id || !s.Again) {
 		return plan.ErrNameTaken
 	}
 	if g, found := l.groups[name]; found && g.GID != id {

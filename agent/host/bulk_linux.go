@@ -37,8 +37,8 @@ func (h *Host) writeAll(steps []plan.Step) []error {
 // createAccounts makes accounts by few runs of systemd-sysusers and of chpasswd, each
 // for all of them, and their homes itself: useradd reads and writes the account files
 // anew for each. What comes out is what useradd makes, but for subordinate ids
-// (subuid(5)) and an age of the password, which these accounts have not. Where the machine asks for something of useradd that
-// this does not do, useradd makes them.
+// (subuid(5)) and an age of the password, which these accounts have not. Where the
+// machine asks for something of useradd that this does not do, useradd makes them.
 //
 // systemd-sysusers passes over a name that exists and takes another id where the one
 // wanted is taken. So it makes groups first, then accounts for the groups that turned
@@ -46,17 +46,18 @@ func (h *Host) writeAll(steps []plan.Step) []error {
 // to an account of ours, or the other way round. What is not right at the end and is
 // nobody else's is left to createAccount.
 func (h *Host) createAccounts(ctx context.Context, steps []plan.Step) []error {
-	b := bulk{Host: h, steps: steps, errs: make([]error, len(steps)), left: make([]bool, len(steps))}
+	b := bulk{Host: h, steps: slices.Clone(steps), errs: make([]error, len(steps)), left: make([]bool, len(steps))}
 	if err := b.begin(); err == nil {
 		b.run(ctx)
 	}
 	after, err := lookAccounts()
-	for i, s := range steps {
+	for i, s := range b.steps {
 		switch {
 		case b.errs[i] != nil:
 		case err != nil:
 			b.errs[i] = err
 		case h.made(after.accounts[s.User.String()], s) != nil:
+			h.tell(s)
 			b.errs[i] = h.createAccount(ctx, s)
 		}
 	}
@@ -152,6 +153,9 @@ func (b *bulk) groups(ctx context.Context) error {
 }
 
 func (b *bulk) users(ctx context.Context) error {
+	for i := range b.steps {
+		b.steps[i].Again = b.steps[i].Again || b.left[i] // from now on an account that is there is ours
+	}
 	line := func(s plan.Step) string {
 		return fmt.Sprintf("u %s %s:%s - %s %s", s.User, s.UID, s.UID, b.Layout.Home(s.User), b.Layout.Shell)
 	}

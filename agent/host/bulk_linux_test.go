@@ -227,11 +227,12 @@ func testBulkTaken(t *testing.T, s *space) {
 				if when == "users" {
 					return
 				}
+				s.must("useradd", "-N", "-g", "users", "-u", uid(6), login(6))
 				s.must("groupadd", "-g", fmt.Sprint(1600+first), login(3))
 				s.must("groupadd", "-g", uid(4), "group"+when)
 			}
 			if when != "users" {
-				taken[3], taken[4] = plan.ErrGroupTaken, plan.ErrGIDTaken
+				taken[3], taken[4], taken[6] = plan.ErrGroupTaken, plan.ErrGIDTaken, plan.ErrNameTaken
 			}
 			p := s.plan(append(grants, named(t, "bob", 1999, false))...)
 			var before map[string]string

@@ -25,6 +25,9 @@ type Host struct {
 	// Point is called before and after each step with its name: a failpoint. Nil
 	// does nothing.
 	Point func(name string)
+	// Tell is called with a step when its work begins, with the first of many that are
+	// done at once, to show progress; nil tells nobody.
+	Tell func(s plan.Step)
 
 	// sudo is what the installed sudo said it is, so that it is asked once.
 	sudo seenSudo
@@ -35,6 +38,7 @@ type Host struct {
 // Apply makes one step true and looks whether it is. A step may be applied
 // again after any interruption.
 func (h *Host) Apply(ctx context.Context, s plan.Step) error {
+	h.tell(s)
 	h.point("step.begin")
 	if err := h.apply(ctx, s); err != nil {
 		return fmt.Errorf("%s: %w", s, err)
@@ -53,6 +57,7 @@ func (h *Host) ApplyAll(ctx context.Context, steps []plan.Step) []error {
 		}
 		return errs
 	}
+	h.tell(steps[0])
 	h.point("steps.begin")
 	errs := h.applyAll(ctx, steps)
 	for i, s := range steps {
@@ -67,6 +72,12 @@ func (h *Host) ApplyAll(ctx context.Context, steps []plan.Step) []error {
 // many is how many steps are worth another way. Fewer accounts than this useradd
 // makes in less than half a second.
 const many = 16
+
+func (h *Host) tell(s plan.Step) {
+	if h.Tell != nil {
+		h.Tell(s)
+	}
+}
 
 func (h *Host) point(name string) {
 	if h.Point != nil {

@@ -394,7 +394,7 @@ func (d *differ) giveAccount(g authz.Grant) {
 	case why == "":
 	case d.owned.Accounts[g.Username].State == Intended && !d.homeOf(g.Username, g.UID):
 		// With a home it may be in use, and only the record of its making was cut short.
-		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID, Why: "its making was cut short, " + why})
+		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID, Again: true, Why: "its making was cut short, " + why})
 	default:
 		d.step(Step{Op: OpRepair, User: g.Username, UID: g.UID, Why: why})
 	}

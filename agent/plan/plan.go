@@ -89,7 +89,10 @@ type Step struct {
 	Home    string // OpRetire: where the home goes; OpDeleteAccount: where it stays
 	// Jobs are the crontabs and at jobs to take away, Path the folder to keep them in.
 	Jobs []string
-	Attr Attr
+	// Again says that OpCreateAccount has begun before: an account of that name and
+	// uid that is there is ours.
+	Again bool
+	Attr  Attr
 }
 
 // Attr is the owner, by name, and the mode of a file or folder.

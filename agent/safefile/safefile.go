@@ -219,8 +219,8 @@ func (w Writer) Rename(from, to string) error {
 }
 
 // Clean removes from a folder the new files and folders that were left behind when
-// the process was ended in the middle of a Replace or of a MakeCopies. Nothing else is touched, and a missing folder
-// is no error. The caller holds the lock that keeps a second writer away (Lock).
+// the process was ended in the middle of a Replace or of a MakeCopies. Nothing else
+// is touched, and a missing folder is no error. The caller holds the lock that keeps a second writer away (Lock).
 func (w Writer) Clean(dir string) error {
 	return on("clean", dir, w.clean)
 }

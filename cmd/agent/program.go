@@ -24,7 +24,8 @@ import (
 // program wires the agent's parts for one kind of system.
 type program struct {
 	system string
-	point  func(string) // nil but in a test of crashes
+	point  func(string)    // nil but in a test of crashes
+	tell   func(plan.Step) // nil but where a person waits for a pass
 }
 
 func (p program) files() safefile.Writer { return safefile.Writer{Point: p.point} }
@@ -86,7 +87,7 @@ func built() time.Time {
 }
 
 func (p program) machine() *host.Host {
-	return &host.Host{Layout: plan.Linux(), Files: p.files(), Point: p.point}
+	return &host.Host{Layout: plan.Linux(), Files: p.files(), Point: p.point, Tell: p.tell}
 }
 
 func newSource(i cache.Identity, log *slog.Logger) (*client.Client, error) {

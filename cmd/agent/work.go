@@ -122,11 +122,15 @@ the machine stays as it is. --take-removals takes such a bundle.`,
 	}
 	take := cmd.Flags().Bool("take-removals", false, "take the newest bundle whatever it removes")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		progress := cli.NewProgress(cmd.ErrOrStderr())
+		defer progress.Done()
+		p.tell = func(s plan.Step) { progress.Step("%s", s) }
 		a, err := p.ready(cmd, *take)
 		if err != nil {
 			return err
 		}
 		report, err := a.Pass(cmd.Context())
+		progress.Done()
 		if err != nil {
 			return err
 		}
