@@ -202,7 +202,8 @@ func (h *simHost) refuses(step plan.Step) error {
 	group, hasGroup := h.state.Groups[user]
 	switch step.Op {
 	case plan.OpCreateAccount:
-		if exists || h.uidTaken(step.UID) {
+		again := exists && step.Again && account.UID == uint32(step.UID) && h.state.Processes[step.UID] == 0
+		if !again && (exists || h.uidTaken(step.UID)) {
 			return errTool
 		}
 		return h.groupFor(step, group, hasGroup)
