@@ -49,8 +49,9 @@ func (a *Agent) changeSSHD(ctx context.Context, what func(plan.State, plan.Ledge
 		return results, err
 	}
 	if last := firstError(results); last != nil {
-		// The drop-in is not in: a pass must not try again unasked.
-		owned.SSHD = wanted && owned.SSHD
+		// Where the drop-in is not in, a pass must not try again unasked. What went wrong
+		// may be another step.
+		owned.SSHD = owned.SSHDLoaded || wanted && owned.SSHD
 		return results, errors.Join(last, a.Cache.SaveLedger(owned))
 	}
 	return results, nil

@@ -45,7 +45,8 @@ func TestEnableSSHD(t *testing.T) {
 }
 
 // TestEnableSSHD_Fails: when sshd does not use the drop-in it is not put in later
-// by a pass unasked. What it needed may stay: it is in the ledger.
+// by a pass unasked. What it needed may stay: it is in the ledger. When it is in, and
+// something else failed, the ledger says so.
 func TestEnableSSHD_Fails(t *testing.T) {
 	for situation, op := range map[string]plan.Op{
 		"drop-in": plan.OpWriteSSHD, "group": plan.OpCreateGroup, "hook-user": plan.OpCreateHookUser, "folder": plan.OpMakeFolder,
@@ -57,8 +58,8 @@ func TestEnableSSHD_Fails(t *testing.T) {
 			if _, err := a.EnableSSHD(t.Context()); err == nil || !strings.Contains(err.Error(), errInjected.Error()) {
 				t.Errorf("EnableSSHD = %v", err)
 			}
-			if owned, err := w.dir.Ledger(); err != nil || owned.SSHD {
-				t.Errorf("the ledger wants the drop-in: %+v, %v", owned, err)
+			if owned, err := w.dir.Ledger(); err != nil || owned.SSHD == (op == plan.OpWriteSSHD) || owned.SSHD != owned.SSHDLoaded {
+				t.Errorf("the ledger says of the drop-in: %+v, %v", owned, err)
 			}
 			w.machine.breaks(nil)
 			w.machine.take()

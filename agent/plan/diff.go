@@ -360,7 +360,7 @@ func (d *differ) prepare() {
 			d.step(Step{Op: OpMakeFolder, Path: f.path, Attr: f.attr})
 		}
 	}
-	if d.want.SSHD && !(d.owned.SSHDLoaded && d.have.has(l.SSHD, SSHDFile(l), sshdAttr())) {
+	if d.want.SSHD && !(d.owned.SSHD && d.owned.SSHDLoaded && d.have.has(l.SSHD, SSHDFile(l), sshdAttr())) {
 		d.step(Step{Op: OpWriteSSHD, Path: l.SSHD, Attr: sshdAttr(), Why: d.changed(l.SSHD)})
 	}
 }
@@ -451,9 +451,7 @@ func sudoFor(rules []Rule) string {
 func Revert(have State, owned Ledger, l Layout) Plan {
 	d := differ{have: have, owned: owned, layout: l}
 	d.takeAway()
-	if owned.SSHD {
-		d.step(Step{Op: OpRemoveSSHD, Path: l.SSHD})
-	}
+	d.takeSSHD()
 	for _, a := range d.leavers() {
 		if a.exist {
 			d.step(Step{Op: OpDeleteAccount, User: a.user, UID: a.own.UID, Home: l.Home(a.user)})
@@ -479,11 +477,17 @@ func PrepareSSHD(have State, owned Ledger, l Layout) Plan {
 	return d.plan
 }
 
+// takeSSHD takes our drop-in out, also one that nobody wants: sshd did not use it, and
+// putting back what was there before did not succeed.
+func (d *differ) takeSSHD() {
+	if d.owned.SSHD || d.have.has(d.layout.SSHD, SSHDFile(d.layout), sshdAttr()) {
+		d.step(Step{Op: OpRemoveSSHD, Path: d.layout.SSHD})
+	}
+}
+
 // RemoveSSHD returns what takes our sshd drop-in out.
 func RemoveSSHD(have State, owned Ledger, l Layout) Plan {
 	d := differ{have: have, owned: owned, layout: l}
-	if owned.SSHD {
-		d.step(Step{Op: OpRemoveSSHD, Path: l.SSHD})
-	}
+	d.takeSSHD()
 	return d.plan
 }
