@@ -18,7 +18,8 @@ AS_ROOT := sudo -E env "PATH=$(PATH)" "GOMODCACHE=$(shell go env GOMODCACHE)" GO
 endif
 
 # Where goroutines share state, tests run under the race detector. The rest starts
-# whole programs and machines, which it does not see.
+# whole programs and machines, which it does not see, or is one goroutine, as the
+# simulation of a host.
 RACE := latchkey/(authz|agent|controlplane)(/|$$)
 
 # Modules of their own, so that what they need stays out of the product.
@@ -61,7 +62,7 @@ test: needs-test check build ## every test, none skipped
 	@echo "test: running (whole machines are made at the first run, which takes a minute more)"
 	@run() { env LATCHKEY_NO_SKIP=1 go test -v -count=1 -timeout 20m $(if $(AS_ROOT),-exec '$(AS_ROOT) LATCHKEY_NO_SKIP=1') "$$@" 2>&1; }; \
 	raced=$$(go list ./... | grep -E '^$(RACE)') && others=$$(go list ./... | grep -vE '^$(RACE)'); \
-	{ failed=0; run -race $$raced || failed=1; run $$others || failed=1; for module in $(MODULES); do (cd $$module && run ./...) || failed=1; done; exit $$failed; } | awk "$$REPORT"
+	{ failed=0; run -race $$raced || failed=1; run $$others || failed=1; run -run '^TestSimulation' ./agent || failed=1; for module in $(MODULES); do (cd $$module && run ./...) || failed=1; done; exit $$failed; } | awk "$$REPORT"
 
 define REPORT
 /^ *--- PASS/ { passed++ }
@@ -84,11 +85,13 @@ endef
 export REPORT
 
 .PHONY: test-long
-test-long: needs-test build ## every fuzz target for FUZZTIME (1m) each, then whole machines COUNT (5) times
+test-long: needs-test build ## every fuzz target for FUZZTIME (1m) each, 10^6 days of a simulated host, then whole machines COUNT (5) times
 	@grep -rn --include='*_test.go' -oE '^func Fuzz[A-Za-z0-9_]+' . | while IFS=: read -r file _ target; do \
 		echo "fuzz: $${target#func } in $$(dirname "$$file") for $(FUZZTIME)"; \
 		go test -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null; \
 	done
+	@env LATCHKEY_NO_SKIP=1 LATCHKEY_LONG=1 go test -v -count=1 -timeout 3h -run '^TestSimulation$$' \
+		$(if $(AS_ROOT),-exec '$(AS_ROOT) LATCHKEY_NO_SKIP=1 LATCHKEY_LONG=1') ./agent
 	@env LATCHKEY_NO_SKIP=1 LATCHKEY_LONG=1 go test -count=$(COUNT) -timeout 3h \
 		$(if $(AS_ROOT),-exec '$(AS_ROOT) LATCHKEY_NO_SKIP=1 LATCHKEY_LONG=1') ./e2e/...
 	@echo "test-long: done"

@@ -1,20 +1,25 @@
+//go:build !race
+
 package agent
 
 import (
 	"context"
 	"time"
+
+	"latchkey/authz/wire"
 )
 
 // Loop is Run taken apart, for a test that is its own clock and decides itself what
 // happens next: Run's select takes what comes first, which is not the same twice.
 type Loop struct {
 	*Agent
-	out *outbox
+	out    *outbox
+	unsent []wire.Report
 }
 
 // NewLoop begins as Run does, with a pass from what is stored.
 func NewLoop(ctx context.Context, a *Agent) *Loop {
-	l := &Loop{a, newOutbox(a.Source, a.Log)}
+	l := &Loop{Agent: a, out: newOutbox(a.Source, a.Log)}
 	a.arm()
 	if err := a.Load(); err != nil {
 		a.trouble = err
@@ -29,19 +34,24 @@ func (l *Loop) Ask(ctx context.Context) (due bool, err error) {
 	return newer || back, err
 }
 
-// Look makes a pass, for an answer or for the machine alone.
+// Look makes a pass, for an answer or for the machine alone, and sends what there is to
+// report, until that goes wrong.
 func (l *Loop) Look(ctx context.Context, newer bool) {
 	l.passAndReport(ctx, l.out, newer)
-	for _, more := l.out.next(); more; _, more = l.out.next() {
+	for r, more := l.out.next(); more; r, more = l.out.next() {
+		l.unsent = append(l.unsent, r)
 	}
 	select {
 	case <-l.out.wake:
 	default:
 	}
+	for len(l.unsent) > 0 && l.Source.Report(ctx, l.unsent[0]) == nil {
+		l.unsent = l.unsent[1:]
+	}
 }
 
-// InUse is the bundle that is worked from, still sealed, and what of it or of a held
-// one is known; zero before the first.
+// InUse is the bundle that is worked from, still sealed, and its version; zero before
+// the first.
 func (l *Loop) InUse() (sealed []byte, epoch, serial int64) {
 	epoch, serial = l.version()
 	return l.sealed, epoch, serial

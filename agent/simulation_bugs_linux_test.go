@@ -1,7 +1,10 @@
+//go:build !race
+
 package agent_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -15,6 +18,7 @@ import (
 	"latchkey/agent/plan"
 	"latchkey/agent/safefile"
 	"latchkey/authz"
+	"latchkey/authz/wire"
 )
 
 // simBug is a bug planted on purpose: what the agent sees, has done or keeps is changed
@@ -49,7 +53,162 @@ func (b simBug) apply(h *simHost, s plan.Step, do step) error {
 	return do(s)
 }
 
-// forgets is a step that does nothing.
+// plantedBugs returns them all; each carries what it remembers, so that a list is good for
+// one go.
+func plantedBugs() []simBug {
+	return slices.Concat(bugsOfTaking(), bugsOfGiving(), bugsOfSeeing(), bugsOfMemory(), bugsOfTelling())
+}
+
+func bugsOfTaking() []simBug {
+	return []simBug{
+		{name: "additions-before-removals", do: additionsFirst()},
+		{name: "revoke-keeps-keys", do: forgets(plan.OpRemoveFile)},
+		{name: "changed-keys-keep-the-old-ones", do: forgets(plan.OpTakeKeys)},
+		{name: "revoke-keeps-sudo", do: forgets(plan.OpTakeSudo, plan.OpRemoveSudo)},
+		{name: "revoke-keeps-groups", do: forgets(plan.OpDropGroups)},
+		{name: "revoke-keeps-jobs", do: forgets(plan.OpTakeJobs)},
+		{name: "revoke-keeps-linger", do: forgets(plan.OpEndLinger)},
+		{name: "revoke-keeps-the-account-open", do: func(h *simHost, s plan.Step, do step) error {
+			if s.Op != plan.OpLock {
+				return do(s)
+			}
+			a := h.state.Accounts[s.User.String()]
+			a.Password = "!"
+			h.state.Accounts[s.User.String()] = a
+			return nil
+		}},
+		{name: "sessions-live-on", do: func(h *simHost, s plan.Step, do step) error {
+			n := h.state.Processes[s.UID]
+			err := do(s)
+			if s.Op == plan.OpEndSessions || s.Op == plan.OpLock {
+				h.state.Processes[s.UID] = n
+			}
+			return err
+		}},
+		{name: "stops-at-the-first-failure", do: stopsAtFailure()},
+	}
+}
+
+func bugsOfGiving() []simBug {
+	return []simBug{
+		{name: "keys-of-the-earlier-user-of-a-name", do: keepsOldKeys()},
+		{name: "home-of-the-earlier-user-of-a-name", do: func(h *simHost, s plan.Step, do step) error {
+			path := layout.Home(s.User)
+			home, had := h.state.Homes[path]
+			err := do(s)
+			if s.Op == plan.OpRetire && had {
+				h.state.Homes[path] = home
+			}
+			return err
+		}},
+		{name: "keys-without-an-end", do: func(_ *simHost, s plan.Step, do step) error {
+			s.Keys = keyEnd.ReplaceAll(s.Keys, nil)
+			return do(s)
+		}},
+		{name: "keys-half-written", do: func(_ *simHost, s plan.Step, do step) error {
+			s.Keys = s.Keys[:len(s.Keys)*2/3]
+			return do(s)
+		}},
+		{name: "sudo-for-everybody", do: func(h *simHost, s plan.Step, do step) error {
+			if s.Op == plan.OpGiveSudo {
+				s.Rules = nil
+				for name := range h.made {
+					s.Rules = append(s.Rules, plan.Rule{User: simUsername(name)})
+				}
+			}
+			return do(s)
+		}},
+		{name: "sudo-without-proof", do: func(h *simHost, s plan.Step, do step) error {
+			if s.Op == plan.OpGiveSudo && h.overrides {
+				h.make(s)
+				return nil
+			}
+			return do(s)
+		}},
+		{name: "touches-a-neighbour", do: func(h *simHost, s plan.Step, do step) error {
+			if s.Op == plan.OpRepair {
+				a := h.state.Accounts["deby"]
+				a.Shell = layout.Shell + "2"
+				h.state.Accounts["deby"] = a
+			}
+			return do(s)
+		}},
+	}
+}
+
+func bugsOfSeeing() []simBug {
+	return []simBug{
+		{name: "expired-keys-stay", see: func(_ *simHost, state *plan.State, _ plan.Ledger) {
+			for path, f := range state.Files {
+				if _, end, found := strings.Cut(string(f.Content), `expiry-time="`); found && end[:15] < simTime(time.Now()) {
+					delete(state.Files, path)
+				}
+			}
+		}},
+		{name: "time-stands-still", start: func(s *sim, a *agent.Agent) { a.Now = func() time.Time { return s.started } }},
+		{name: "blind-to-modes", see: func(h *simHost, state *plan.State, _ plan.Ledger) {
+			for path, f := range state.Files {
+				if !f.Folder && bytes.HasPrefix(f.Content, []byte("# latchkey")) {
+					f.UID, f.GID, f.Mode = 0, h.state.Groups[layout.HookUser].GID, 0o640
+					state.Files[path] = f
+				}
+			}
+		}},
+		{name: "blind-to-the-drop-in", see: func(_ *simHost, state *plan.State, owned plan.Ledger) {
+			if owned.SSHDLoaded {
+				state.Files[layout.SSHD] = plan.File{Content: plan.SSHDFile(layout), Mode: 0o644}
+			}
+		}},
+		{name: "adopts-what-is-there", see: func(h *simHost, _ *plan.State, owned plan.Ledger) {
+			for _, name := range simNames {
+				if a, found := h.state.Accounts[name]; found && !h.ours(name) {
+					owned.Accounts[simUsername(name)] = plan.Owned{UID: authz.UID(a.UID), State: plan.Present}
+				}
+			}
+		}},
+		{name: "never-stale", deaf: true},
+		{name: "ignores-the-freeze", start: func(s *sim, a *agent.Agent) {
+			l := layout
+			l.AgentDir, l.Freeze = s.path, filepath.Join(s.disk, "no-freeze")
+			a.Cache = cache.Open(l, safefile.Writer{Point: s.point})
+		}},
+	}
+}
+
+func bugsOfMemory() []simBug {
+	return []simBug{
+		{name: "ledger-after-the-step", do: func(h *simHost, s plan.Step, do step) error {
+			if s.Op == plan.OpCreateAccount {
+				owned, err := h.s.dir.Ledger()
+				delete(owned.Accounts, s.User)
+				if err := errors.Join(err, h.s.dir.SaveLedger(owned)); err != nil {
+					return err
+				}
+			}
+			return do(s)
+		}},
+		{name: "takes-a-rollback", start: loses("bundle", "seen.json")},
+		{name: "forgets-what-it-holds", start: loses("bundle.held")},
+		{name: "takes-what-is-to-be-held", start: func(_ *sim, a *agent.Agent) { a.TakeRemovals = true }},
+		{name: "sets-nothing-aside", start: loses("trial.json")},
+	}
+}
+
+func bugsOfTelling() []simBug {
+	return []simBug{
+		{name: "hides-what-went-wrong", do: func(_ *simHost, s plan.Step, do step) error { _ = do(s); return nil }},
+		{name: "reports-nothing", start: func(s *sim, a *agent.Agent) { a.Source = muteSource{s.plane} }},
+		{name: "asks-no-hook", start: func(_ *sim, a *agent.Agent) { a.ProveHook = nil }},
+		{name: "looks-at-no-break-glass-account", start: func(_ *sim, a *agent.Agent) { a.BreakGlass = nil }},
+	}
+}
+
+// muteSource takes reports to nobody.
+type muteSource struct{ *simPlane }
+
+func (muteSource) Report(context.Context, wire.Report) error { return nil }
+
+// forgets is a step that is said to be done and is not.
 func forgets(ops ...plan.Op) func(*simHost, plan.Step, step) error {
 	return func(_ *simHost, s plan.Step, do step) error {
 		if slices.Contains(ops, s.Op) {
@@ -70,99 +229,17 @@ func loses(files ...string) func(*sim, *agent.Agent) {
 
 var keyEnd = regexp.MustCompile(`expiry-time="[0-9]*Z" `)
 
-// plantedBugs returns them all; each carries what it remembers.
-func plantedBugs() []simBug {
-	return []simBug{
-		{name: "additions-before-removals", do: additionsFirst()},
-		{name: "revoke-keeps-keys", do: forgets(plan.OpRemoveFile)},
-		{name: "changed-keys-keep-the-old-ones", do: forgets(plan.OpTakeKeys)},
-		{name: "revoke-keeps-sudo", do: forgets(plan.OpTakeSudo, plan.OpRemoveSudo)},
-		{name: "revoke-keeps-groups", do: forgets(plan.OpDropGroups)},
-		{name: "revoke-keeps-jobs", do: forgets(plan.OpTakeJobs)},
-		{name: "revoke-keeps-the-account-open", do: func(h *simHost, s plan.Step, do step) error {
-			if s.Op != plan.OpLock {
-				return do(s)
-			}
-			a := h.state.Accounts[s.User.String()]
-			a.Password = "!"
-			h.state.Accounts[s.User.String()] = a
-			return nil
-		}},
-		{name: "sessions-live-on", do: func(h *simHost, s plan.Step, do step) error {
-			n := h.state.Processes[s.UID]
-			err := do(s)
-			if s.Op == plan.OpEndSessions || s.Op == plan.OpLock {
-				h.state.Processes[s.UID] = n
-			}
-			return err
-		}},
-		{name: "intent-not-stored", do: func(h *simHost, s plan.Step, do step) error {
-			if s.Op == plan.OpCreateAccount {
-				owned, err := h.s.dir.Ledger()
-				delete(owned.Accounts, s.User)
-				if err := errors.Join(err, h.s.dir.SaveLedger(owned)); err != nil {
-					return err
-				}
-			}
-			return do(s)
-		}},
-		{name: "forgets-what-it-accepted", start: loses("bundle", "seen.json")},
-		{name: "forgets-what-it-holds", start: loses("bundle.held")},
-		{name: "takes-what-is-to-be-held", start: func(_ *sim, a *agent.Agent) { a.TakeRemovals = true }},
-		{name: "never-stale", deaf: true},
-		{name: "ignores-the-freeze", start: func(s *sim, a *agent.Agent) {
-			l := layout
-			l.AgentDir, l.Freeze = s.path, filepath.Join(s.disk, "no-freeze")
-			a.Cache = cache.Open(l, safefile.Writer{Point: s.point})
-		}},
-		{name: "expired-keys-stay", see: func(_ *simHost, state *plan.State, _ plan.Ledger) {
-			for path, f := range state.Files {
-				if _, end, found := strings.Cut(string(f.Content), `expiry-time="`); found && end[:15] < simTime(time.Now()) {
-					delete(state.Files, path)
-				}
-			}
-		}},
-		{name: "keys-without-an-end", do: func(_ *simHost, s plan.Step, do step) error {
-			s.Keys = keyEnd.ReplaceAll(s.Keys, nil)
-			return do(s)
-		}},
-		{name: "keys-half-written", do: func(_ *simHost, s plan.Step, do step) error {
-			s.Keys = s.Keys[:len(s.Keys)*2/3]
-			return do(s)
-		}},
-		{name: "blind-to-modes", see: func(h *simHost, state *plan.State, _ plan.Ledger) {
-			for path, f := range state.Files {
-				if !f.Folder && bytes.HasPrefix(f.Content, []byte("# latchkey")) {
-					f.UID, f.GID, f.Mode = 0, h.state.Groups[layout.HookUser].GID, 0o640
-					state.Files[path] = f
-				}
-			}
-		}},
-		{name: "adopts-what-is-there", see: func(h *simHost, _ *plan.State, owned plan.Ledger) {
-			for _, name := range simNames {
-				if a, found := h.state.Accounts[name]; found && !h.ours(name) {
-					owned.Accounts[simUsername(name)] = plan.Owned{UID: authz.UID(a.UID), State: plan.Present}
-				}
-			}
-		}},
-		{name: "touches-a-neighbour", do: func(h *simHost, s plan.Step, do step) error {
-			if s.Op == plan.OpRepair {
-				a := h.state.Accounts["deby"]
-				a.Shell = layout.Shell + "2"
-				h.state.Accounts["deby"] = a
-			}
-			return do(s)
-		}},
-		{name: "sudo-for-everybody", do: func(h *simHost, s plan.Step, do step) error {
-			if s.Op == plan.OpGiveSudo {
-				s.Rules = nil
-				for name := range h.made {
-					s.Rules = append(s.Rules, plan.Rule{User: simUsername(name)})
-				}
-			}
-			return do(s)
-		}},
-		{name: "stops-at-the-first-failure", do: stopsAtFailure()},
+// keepsOldKeys writes a key file with what was in it when it was removed.
+func keepsOldKeys() func(*simHost, plan.Step, step) error {
+	old := map[string][]byte{}
+	return func(h *simHost, s plan.Step, do step) error {
+		switch s.Op {
+		case plan.OpRemoveFile:
+			_, old[s.Path], _ = bytes.Cut(h.state.Files[s.Path].Content, []byte("\n"))
+		case plan.OpWriteKeys:
+			s.Keys = slices.Concat(s.Keys, old[s.Path])
+		}
+		return do(s)
 	}
 }
 

@@ -1,3 +1,5 @@
+//go:build !race
+
 package agent_test
 
 import (
@@ -33,8 +35,11 @@ func (s *sim) event() {
 	case what < 37:
 		s.plane.down = time.Now().Add(s.upTo(20 * 24 * time.Hour))
 		s.say("control plane away until %v", s.plane.down)
-	case what < 39:
+	case what < 38:
 		s.plane.tells = !s.plane.tells
+	case what < 39 && len(s.plane.all) > 0:
+		s.plane.rollBack()
+		s.arrives()
 	case what < 58:
 		s.otherTool()
 		s.wakes()
@@ -72,8 +77,13 @@ func (s *sim) event() {
 		s.skew = pick(s, 0, time.Second, -2*time.Minute, 10*time.Minute, -time.Hour, 3*time.Hour, -30*24*time.Hour, 10*365*24*time.Hour)
 		s.clockSure = false
 		s.say("clock off by %v", s.skew)
-	default:
+	case what < 98:
 		s.takeByHand()
+	case what < 99:
+		s.host.overrides, s.host.hookBroken = s.one(2), s.one(2)
+		s.say("sudo does not agree: %t, the hook is broken: %t", s.host.overrides, s.host.hookBroken)
+	default:
+		s.sshdByHand(s.one(4))
 	}
 }
 
@@ -108,18 +118,44 @@ func (s *sim) takeByHand() {
 	s.say("apply --take-removals")
 	a := s.newAgent()
 	a.TakeRemovals = true
-	took := s.alive(func() {
+	s.plane.newest.byHand = true
+	s.command(func() {
 		if a.Load() == nil && a.Fetch(s.t.Context()) == nil {
 			s.using, s.held = s.plane.newest, nil
 			s.newest, s.byHand = [2]int64{s.using.epoch, s.using.serial}, true
-			s.pass = simPass{tainted: map[fact]bool{}, unfinished: map[string]bool{}}
 			_, _ = a.Pass(s.t.Context())
 		}
 	})
-	if !took {
+}
+
+// sshdByHand is `sshd enable` or `sshd disable`. What was wanted, the ledger then says.
+func (s *sim) sshdByHand(disable bool) {
+	s.say("sshd disable: %t", disable)
+	a, err := s.newAgent(), errInjected
+	s.command(func() {
+		if disable {
+			_, err = a.DisableSSHD(s.t.Context())
+		} else {
+			_, err = a.EnableSSHD(s.t.Context())
+		}
+	})
+	owned, _ := s.dir.Ledger()
+	if s.sshd = owned.SSHD; err == nil && s.sshd == disable {
+		s.violate("Z8: sshd disable (%t) went well, and the ledger says %t", disable, s.sshd)
+	}
+	if there := s.host.dropIn() == ""; err == nil && !s.pass.faulty && !s.pass.disturbed && there == disable {
+		s.violate("Z8: sshd disable (%t) went well, and it is there: %t", disable, there)
+	}
+}
+
+// command runs what somebody with root calls beside the agent.
+func (s *sim) command(do func()) {
+	s.pass, s.asked = newSimPass(), true
+	if !s.alive(do) {
 		s.killIn = 0 // it was that program, not the agent
 		s.readable()
 	}
+	s.asked = false
 }
 
 // people log in, start things, have jobs.
@@ -144,7 +180,7 @@ func (s *sim) otherTool() {
 	st := h.state
 	a, found := st.Accounts[name]
 	keyFile, sudoers := layout.KeysDir+"/"+name, layout.Sudoers
-	what := s.rng.IntN(18)
+	what := s.rng.IntN(21)
 	s.say("other tool %d on %s", what, name)
 	switch {
 	case what < 6 && found && h.ours(name):
@@ -184,6 +220,14 @@ func (s *sim) otherTool() {
 				delete(st.Files, path)
 			}
 		}
+	case what == 18 && s.one(2): // deby is closed, or open again
+		d := st.Accounts["deby"]
+		d.Password = pick(s, "set", "!set")
+		st.Accounts["deby"], h.others.Accounts["deby"] = d, d
+	case what == 19:
+		s.editFile(layout.SSHD, []byte("AuthorizedKeysCommand /usr/bin/mallory\n"))
+	case what == 20:
+		delete(st.Files, layout.SSHD)
 	case what == 17 && st.Files[layout.KeysDir].Folder: // a key file for anybody
 		st.Files[layout.KeysDir+"/mallory"] = plan.File{Content: []byte("# latchkey 1 uid=20001\n" + simKeys[1] + " mallory\n"), Mode: 0o644}
 	}

@@ -1,3 +1,5 @@
+//go:build !race
+
 package agent_test
 
 import (
@@ -6,7 +8,9 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"syscall"
+	"time"
 
 	"latchkey/agent/plan"
 	"latchkey/authz"
@@ -26,6 +30,9 @@ type simHost struct {
 	faults []*simFault
 	blind  int // how often looking at the machine goes wrong
 	dirty  int // how often cleaning does
+	// Others made a rule that goes before ours: sudo does not agree with what we write.
+	overrides  bool
+	hookBroken bool // the login hook answers nothing
 }
 
 func newSimHost(s *sim) *simHost {
@@ -120,9 +127,13 @@ func (h *simHost) try(step plan.Step) error {
 	}
 	if f != nil {
 		h.s.say("  fault: %s", f.how)
+	}
+	if f != nil || h.unproved(step) {
 		h.s.pass.taint(step)
 	}
 	switch {
+	case f == nil && h.overrides && (step.Op == plan.OpTakeSudo || step.Op == plan.OpRemoveSudo):
+		return errors.Join(h.do(step), plan.ErrSudoUnproved)
 	case f == nil:
 		return h.do(step)
 	case f.how == "lie":
@@ -134,6 +145,11 @@ func (h *simHost) try(step plan.Step) error {
 		return errors.Join(h.half(step), fmt.Errorf("%s: %w", step, f.err))
 	}
 	return fmt.Errorf("%s: %w", step, f.err)
+}
+
+// unproved reports whether sudo will not agree with a step.
+func (h *simHost) unproved(step plan.Step) bool {
+	return h.overrides && (step.Op == plan.OpTakeSudo || step.Op == plan.OpRemoveSudo || step.Op == plan.OpGiveSudo)
 }
 
 // half does what of a step may be done when it is cut short.
@@ -227,11 +243,14 @@ func (h *simHost) refuses(step plan.Step) error {
 		if step.Op != plan.OpLock && step.Op != plan.OpDropGroups && h.state.Processes[step.UID] > 0 {
 			return errTool // used by processes, as userdel(8) says
 		}
-	case plan.OpWriteKeys:
+	case plan.OpTakeKeys, plan.OpWriteKeys:
 		if !h.state.Files[layout.KeysDir].Folder {
 			return fs.ErrNotExist
 		}
 	case plan.OpGiveSudo:
+		if h.overrides {
+			return plan.ErrSudoUnproved
+		}
 		for _, r := range step.Rules {
 			if _, found := h.state.Accounts[r.User.String()]; !found {
 				return plan.ErrSudoUnproved // the old file is back
@@ -267,4 +286,34 @@ func (h *simHost) ours(user string) bool {
 	uid, made := h.made[user]
 	a, found := h.state.Accounts[user]
 	return made && found && a.UID == uid
+}
+
+// breakGlass is the daily look at deby, who is there for emergencies.
+func (h *simHost) breakGlass(_ context.Context, owned plan.Ledger) error {
+	h.s.point("break-glass account")
+	h.s.glassAt = time.Now()
+	if _, ours := owned.Accounts[simUsername("deby")]; ours {
+		return errors.New("deby is ours")
+	}
+	return h.emergency()
+}
+
+// emergency says what is wrong with deby.
+func (h *simHost) emergency() error {
+	if a, found := h.state.Accounts["deby"]; !found || a.UID != 1000 || strings.HasPrefix(a.Password, "!") {
+		return errors.New("deby cannot log in")
+	}
+	return nil
+}
+
+// proveHook asks the login hook as sshd does.
+func (h *simHost) proveHook(_ context.Context, g authz.Grant) error {
+	h.s.point("login hook")
+	h.s.pass.proved = true
+	found := map[fact]bool{}
+	keyFacts(found, g.Username.String(), h.state.Files[layout.KeyFile(g.Username)])
+	if h.hookBroken || len(found) == 0 {
+		return errors.New("it answers nothing")
+	}
+	return nil
 }

@@ -1,3 +1,5 @@
+//go:build !race
+
 package agent_test
 
 import (
@@ -52,15 +54,26 @@ type sim struct {
 	killLoop        int     // how many starts it will not survive
 	crashes         map[*simBundle]int
 	full, frozen    bool
+	sshd            bool // the drop-in is wanted
 	byHand          bool // apply took a bundle that the running agent has not looked for
+	asked           bool // somebody with root asks for this by name
 	using, held     *simBundle
 	heldLost        bool     // the disk was full: a new start does not know of it
 	newest          [2]int64 // ever in use
-	passes          int
+	passes, steps   int
+	glassAt         time.Time // the last look at the account for emergencies
+	crashing        crashLoop
 
 	telling bool
 	trace   []string
 	broken  string // what was violated
+}
+
+// crashLoop counts kills in a row, with no pass that came to an end in between, while one
+// bundle was marked on the disk as being worked with.
+type crashLoop struct {
+	bundle string
+	row    int
 }
 
 // killed and violated unwind the agent.
@@ -181,7 +194,8 @@ func (s *sim) newAgent() *agent.Agent {
 		Identity: cache.Identity{Stack: stack, ControlPlane: "cp-1", Keys: []string{s.signer.verifier}},
 		Cache:    s.dir, Source: s.plane, Machine: s.host, Layout: layout,
 		Log: slog.New(slog.DiscardHandler), Interval: s.every,
-		Now: func() time.Time { return time.Now().Add(s.skew) },
+		Now:        func() time.Time { return time.Now().Add(s.skew) },
+		BreakGlass: s.host.breakGlass, ProveHook: s.host.proveHook,
 	}
 	s.bug.set(s, a)
 	return a
@@ -249,23 +263,37 @@ func (s *sim) start() {
 	}
 	s.say("agent starts")
 	s.byHand = false
-	if s.heldLost {
-		s.held = nil
+	if s.heldLost || s.held == nil {
+		s.held = s.heldStored()
 	}
 	if s.silentSince = s.kept; s.kept.IsZero() {
 		s.silentSince = time.Now()
 	}
 	s.silenceSure = s.silenceSure && s.clockSure && !s.kept.IsZero()
+	s.glassAt = time.Time{}
 	if !s.alive(func() { s.loop = agent.NewLoop(s.t.Context(), s.newAgent()) }) {
 		s.died()
 		return
 	}
 	s.note()
+	s.setAside()
 	s.lookNow(true)
+}
+
+// heldStored is the bundle that an agent which starts finds held: an older one, where the
+// disk was full.
+func (s *sim) heldStored() *simBundle {
+	sealed, err := s.dir.HeldBundle()
+	b := s.plane.bundleOf(sealed)
+	if err != nil || b == nil || s.using == nil || !b.after(s.using) {
+		return nil
+	}
+	return b
 }
 
 // died is after a kill: what was stored must be readable.
 func (s *sim) died() {
+	s.crashed()
 	s.loop = nil
 	s.killIn = 0
 	s.stored()
@@ -312,7 +340,7 @@ func (s *sim) noteAnswer(before int) {
 // lookNow makes a pass.
 func (s *sim) lookNow(due bool) {
 	s.passes++
-	s.pass = simPass{tainted: map[fact]bool{}, unfinished: map[string]bool{}}
+	s.pass = newSimPass()
 	s.say("pass, due %t", due)
 	if !s.alive(func() { s.loop.Look(s.t.Context(), due) }) {
 		s.died()
@@ -328,7 +356,8 @@ func (s *sim) quiet() {
 	s.say("quiet")
 	s.noise, s.mischief, s.killIn, s.killLoop = 0, 0, 0, 0
 	s.host.faults, s.host.blind, s.host.dirty = nil, 0, 0
-	s.plane.down, s.plane.tells, s.plane.hostile = time.Time{}, true, nil
+	s.host.overrides, s.host.hookBroken = false, false
+	s.plane.recovers()
 	s.setFull(false)
 	s.setFrozen(false)
 	s.skew = 0
@@ -352,6 +381,9 @@ func (s *sim) quiet() {
 	}
 	if again := s.host.applied; len(again) > 0 {
 		s.violate("Z8: in quiet a second pass still had to do %q after %q", again, before)
+	}
+	if r := s.plane.heard; r.Epoch != s.using.epoch || r.Serial != s.using.serial || stepsFailed(r) {
+		s.violate("Z8: in quiet the control plane did not hear that all is done: %+v", r)
 	}
 }
 

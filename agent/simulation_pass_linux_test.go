@@ -1,6 +1,10 @@
+//go:build !race
+
 package agent_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,16 +21,21 @@ import (
 
 // simPass is what is known of a pass while it goes on.
 type simPass struct {
-	looked    bool // it saw the machine
-	blind     bool // it did not, once
-	disturbed bool // others changed the machine meanwhile
-	gave      bool // the plan under way has begun to give
-	steps     int
+	looked    bool          // it saw the machine
+	blind     bool          // it did not, once
+	disturbed bool          // others changed the machine meanwhile
+	gave      bool          // the plan under way has begun to give
 	tainted   map[fact]bool // kind and who: the step that takes it away went wrong
 	// Whose setting up went wrong, "" for everybody's.
 	unfinished map[string]bool
 	faulty     bool
 	noSudo     bool // an account was said to be made and is not there
+	done       bool // a step was done
+	proved     bool // the login hook was asked
+}
+
+func newSimPass() simPass {
+	return simPass{tainted: map[fact]bool{}, unfinished: map[string]bool{}}
 }
 
 func (p *simPass) observed() { p.looked, p.gave = true, false }
@@ -42,7 +51,7 @@ func (p *simPass) taint(step plan.Step) {
 	switch step.Op {
 	case plan.OpRemoveFile:
 		who = path.Base(step.Path)
-	case plan.OpTakeSudo, plan.OpRemoveSudo, plan.OpGiveSudo, plan.OpCreateGroup, plan.OpCreateHookUser, plan.OpMakeFolder:
+	case plan.OpTakeSudo, plan.OpRemoveSudo, plan.OpGiveSudo, plan.OpCreateGroup, plan.OpCreateHookUser, plan.OpMakeFolder, plan.OpWriteSSHD:
 		who = ""
 	}
 	for _, k := range kinds {
@@ -65,8 +74,8 @@ type stepView struct {
 
 // before checks what must be so before a step, and remembers the machine.
 func (s *sim) before(step plan.Step) stepView {
-	s.pass.steps++
-	if s.frozen {
+	s.steps++
+	if s.frozen && !s.asked {
 		s.violate("I6: a step on a frozen machine: %s", step)
 	}
 	s.inGrammar(step)
@@ -116,9 +125,56 @@ func (s *sim) after(step plan.Step, v stepView, err error) {
 		s.violate("I6: %s: %v", step, err)
 	}
 	s.ledgerNames()
+	if err == nil {
+		s.pass.done = true
+		s.whole(step)
+	}
 	if err == nil && !s.full && s.one(8) {
 		s.readable()
 	}
+}
+
+// whole has the files of a step that was done be whole, as sshd and sudo read them.
+func (s *sim) whole(step plan.Step) {
+	f, found := s.host.state.Files[step.Path]
+	if !found || s.pass.faulty || s.pass.disturbed {
+		return
+	}
+	switch step.Op {
+	case plan.OpTakeKeys, plan.OpWriteKeys:
+		keys := map[fact]bool{}
+		if keyFacts(keys, step.User.String(), f); len(keys) != strings.Count(string(f.Content), "\n")-1 {
+			s.violate("I5: %s wrote %q", step, f.Content)
+		}
+	case plan.OpTakeSudo, plan.OpGiveSudo:
+		if s.host.overrides {
+			s.violate("I2: %s is done, and sudo does not agree", step)
+		}
+		for line := range strings.Lines(string(f.Content)) {
+			if line[0] != '#' && !simRule.MatchString(strings.TrimSuffix(line, "\n")) {
+				s.violate("I2: %s wrote %q", step, line)
+			}
+		}
+	case plan.OpWriteSSHD:
+		if why := s.host.dropIn(); why != "" {
+			s.violate("I2: %s wrote %s", step, why)
+		}
+	}
+}
+
+const simDropIn = "\nMatch Group latchkey\n\tAuthorizedKeysFile none\n\tAuthorizedKeysCommand /usr/bin/latchkey-keys %u %U %t %k\n" +
+	"\tAuthorizedKeysCommandUser latchkey-keys\nMatch all\n"
+
+// dropIn says what is wrong with our part of sshd's configuration, empty when nothing is.
+func (h *simHost) dropIn() string {
+	f, found := h.state.Files[layout.SSHD]
+	if !found {
+		return "no drop-in"
+	}
+	if !strings.HasSuffix(string(f.Content), simDropIn) || f.UID != 0 || f.GID != 0 || f.Mode != 0o644 {
+		return fmt.Sprintf("a drop-in that is %+v: %s", f, f.Content)
+	}
+	return ""
 }
 
 // ledgerNames has the stored ledger name all that the agent made.
@@ -182,7 +238,8 @@ func (s *sim) inGrammar(step plan.Step) {
 // note sees which bundle is in use now, and whether that may be.
 func (s *sim) note() {
 	sealed, epoch, serial := s.loop.InUse()
-	if epoch == 0 {
+	if epoch == 0 { // before the first, or there is none but one that is set aside
+		s.using, s.held = nil, nil
 		return
 	}
 	b := s.plane.bundleOf(sealed)
@@ -196,26 +253,50 @@ func (s *sim) note() {
 	if slices.Compare(version[:], s.newest[:]) < 0 && !s.gaveUp(b) {
 		s.violate("I4: bundle %d.%d in use after %v", epoch, serial, s.newest)
 	}
-	if s.using != nil && b != s.using && s.clockSure && slices.Compare(version[:], []int64{s.using.epoch, s.using.serial}) > 0 &&
+	if s.using != nil && b != s.using && !b.byHand && s.clockSure && slices.Compare(version[:], []int64{s.using.epoch, s.using.serial}) > 0 &&
 		s.using.mass(b, time.Now()) {
 		s.violate("I4: bundle %d.%d in use removes a mass unconfirmed", epoch, serial)
 	}
 	if b != s.using {
 		s.say("in use: %d.%d", epoch, serial)
 	}
-	s.using = b
+	before := s.using
+	switch s.using = b; {
+	case before != nil && before.after(b):
+		s.held = s.heldStored()
+	case before != b:
+		s.held = nil
+	}
 	if slices.Compare(version[:], s.newest[:]) > 0 {
 		s.newest = version
 	}
-	if s.held != nil && slices.Compare(version[:], []int64{s.held.epoch, s.held.serial}) >= 0 {
-		s.held = nil
-	}
 	epoch, serial = s.loop.Held()
-	for _, h := range s.plane.all {
-		if epoch != 0 && h.epoch == epoch && h.serial == serial && h != s.held {
-			s.say("held: %d.%d", epoch, serial)
-			s.held, s.heldLost = h, s.full
-		}
+	if h := s.plane.offered; h != nil && h.epoch == epoch && h.serial == serial && h != s.held {
+		s.say("held: %d.%d", epoch, serial)
+		s.held, s.heldLost = h, s.full
+	}
+}
+
+// crashed counts a kill.
+func (s *sim) crashed() {
+	t, err := s.dir.Trial()
+	switch {
+	case s.loop == nil: // it may be that this one is not counted
+	case err != nil || !t.Working || s.full:
+		s.crashing = crashLoop{}
+	case t.Bundle == s.crashing.bundle:
+		s.crashing.row++
+	default:
+		s.crashing = crashLoop{t.Bundle, 1}
+	}
+}
+
+// setAside has an agent that starts not work with what killed three before it (requirement
+// R145).
+func (s *sim) setAside() {
+	sealed, epoch, serial := s.loop.InUse()
+	if sum := sha256.Sum256(sealed); s.crashing.row >= 3 && hex.EncodeToString(sum[:]) == s.crashing.bundle {
+		s.violate("I2: bundle %d.%d is in use, which killed %d agents in a row", epoch, serial, s.crashing.row)
 	}
 }
 
@@ -223,7 +304,7 @@ func (s *sim) note() {
 // set aside.
 func (s *sim) gaveUp(b *simBundle) bool {
 	for other, crashes := range s.crashes {
-		if crashes >= 3 && (other.epoch > b.epoch || other.epoch == b.epoch && other.serial > b.serial) {
+		if crashes >= 3 && other.after(b) {
 			return true
 		}
 	}
@@ -246,6 +327,10 @@ func (s *sim) passEnded() {
 		s.violate("I6: %v", err)
 	}
 	status, ended := s.stored()
+	if ended {
+		s.crashing = crashLoop{}
+		s.emergencies(status.Report)
+	}
 	if s.frozen || s.using == nil || s.pass.blind || s.pass.disturbed || !s.pass.looked {
 		return
 	}
@@ -259,6 +344,40 @@ func (s *sim) passEnded() {
 	}
 	if ended {
 		s.truthful(status.Report)
+		s.selfTested(must, facts, status.Report)
+	}
+}
+
+// emergencies has the account for emergencies be looked at daily, hourly while it is not
+// in order, and the report say so (requirement R144).
+func (s *sim) emergencies(r wire.Report) {
+	told := slices.ContainsFunc(r.Refused, func(r wire.Result) bool { return r.What == "break-glass account" })
+	every := 24 * time.Hour
+	if told {
+		every = time.Hour
+	}
+	if s.pass.looked && time.Since(s.glassAt) >= every {
+		s.violate("I2: nobody has looked at the account for emergencies for %s", time.Since(s.glassAt))
+	}
+	if s.glassAt.Equal(time.Now()) && !s.pass.disturbed && told != (s.host.emergency() != nil) {
+		s.violate("I2: the report tells of the account for emergencies: %t", told)
+	}
+}
+
+// selfTested has the login hook be asked after a change, if there is somebody to ask for,
+// and the report say what it answered (requirement R148).
+func (s *sim) selfTested(must map[string]simUser, facts map[fact]bool, r wire.Report) {
+	if s.pass.faulty || s.full {
+		return
+	}
+	for f := range facts {
+		if _, stays := must[f.who]; stays && f.kind == factKey && s.sshd && s.pass.done && !s.pass.proved && s.host.lacks(must[f.who], facts) == "" {
+			s.violate("I2: after a change nobody asked whether %s can log in", f.who)
+		}
+	}
+	told := slices.ContainsFunc(r.Refused, func(r wire.Result) bool { return r.What == "login hook" })
+	if s.pass.proved && told != s.host.hookBroken {
+		s.violate("I2: the hook is broken: %t, and the report tells of it: %t", s.host.hookBroken, told)
 	}
 }
 
@@ -269,8 +388,7 @@ func (s *sim) hasAll(u simUser, facts map[fact]bool, report wire.Report) {
 	}
 	if why := s.host.blocked(u); why != "" {
 		told := slices.ContainsFunc(report.Refused, func(r wire.Result) bool { return r.What == u.name })
-		failed := slices.ContainsFunc(report.Steps, func(r wire.Result) bool { return r.Error != "" })
-		if !told && !failed {
+		if !told && !stepsFailed(report) {
 			s.violate("Z8: nothing in the report says that %s is not set up: %s", u.name, why)
 		}
 		return
@@ -284,17 +402,22 @@ func (s *sim) hasAll(u simUser, facts map[fact]bool, report wire.Report) {
 	}
 }
 
+func stepsFailed(r wire.Report) bool {
+	return slices.ContainsFunc(r.Steps, func(r wire.Result) bool { return r.Error != "" })
+}
+
 // truthful has no report be without an error while something is not as it says.
 func (s *sim) truthful(r wire.Report) {
-	for _, step := range r.Steps {
-		if step.Error != "" {
-			return
-		}
+	if stepsFailed(r) {
+		return
 	}
 	may, must := s.grants()
 	facts := s.host.facts()
 	s.pass.tainted = map[fact]bool{}
 	s.noneWrongful("Z8: the report has no error, and", facts, may)
+	if why := s.host.dropIn(); s.sshd && why != "" {
+		s.violate("Z8: the report has no error, and there is %s", why)
+	}
 	for _, u := range must {
 		if s.host.foreignSudo() {
 			u.sudo = false

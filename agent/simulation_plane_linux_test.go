@@ -1,3 +1,5 @@
+//go:build !race
+
 package agent_test
 
 import (
@@ -7,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -62,6 +65,12 @@ type simBundle struct {
 	stale         string // drop-sudo, drop-all or nothing
 	staleAfter    time.Duration
 	sealed        []byte
+	byHand        bool // somebody called for it whatever it takes away
+}
+
+// after reports whether the bundle is newer than another.
+func (b *simBundle) after(other *simBundle) bool {
+	return b.epoch > other.epoch || b.epoch == other.epoch && b.serial > other.serial
 }
 
 // simPlane is the control plane, and the network in between with what it does to
@@ -81,6 +90,9 @@ type simPlane struct {
 	tells         bool            // what time it is
 	hostile       [][]byte        // what comes instead, once each
 	answered      int             // answers to an agent that did not fail
+	offered       *simBundle      // what the agent was given last
+	rolledBack    bool            // it works from a backup
+	heard         wire.Report     // the last
 }
 
 func newSimPlane(s *sim) *simPlane {
@@ -100,16 +112,49 @@ func (p *simPlane) Bundle(_ context.Context, epoch, serial int64, _ time.Duratio
 	if len(p.hostile) > 0 {
 		sealed := p.hostile[0]
 		p.hostile = p.hostile[1:]
+		if old := p.bundleOf(sealed); old != nil {
+			p.offered = old
+		}
 		return sealed, true, nil
 	}
+	p.offered = p.newest
 	if epoch == p.newest.epoch && serial == p.newest.serial {
 		return nil, false, nil
 	}
 	return p.newest.sealed, true, nil
 }
 
-// Report takes what it gets.
-func (p *simPlane) Report(context.Context, wire.Report) error { return nil }
+// Report takes what it gets, sometimes without the agent's hearing of it.
+func (p *simPlane) Report(_ context.Context, r wire.Report) error {
+	p.s.point("report")
+	if time.Now().Before(p.down) {
+		return errors.New("connection refused")
+	}
+	p.heard = r
+	if p.s.noise > 0 && p.s.rng.Float64() < p.s.noise {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+
+// rollBack is a restore from a backup, without a new epoch, as an administrator in haste
+// may do it.
+func (p *simPlane) rollBack() {
+	old := p.all[p.s.rng.IntN(len(p.all))]
+	if old.epoch != p.epoch {
+		return
+	}
+	p.s.say("control plane rolled back to %d.%d", old.epoch, old.serial)
+	p.serial, p.newest, p.users, p.rolledBack = old.serial, old, maps.Clone(old.users), true
+}
+
+// recovers ends all that is wrong with it, a rollback as `restore --new-epoch` does.
+func (p *simPlane) recovers() {
+	p.down, p.tells, p.hostile = time.Time{}, true, nil
+	if p.rolledBack {
+		p.epoch, p.serial, p.rolledBack = p.epoch+1, 0, false
+	}
+}
 
 // Date is the right time, if it tells one.
 func (p *simPlane) Date() (told, heard time.Time) {
@@ -181,7 +226,7 @@ func (p *simPlane) edit() {
 	s := p.s
 	name := pick(s, simNames...)
 	u, known := p.users[name]
-	switch what := s.rng.IntN(16); {
+	switch what := s.rng.IntN(17); {
 	case !known || what == 0: // a new person, also one of the same name
 		p.nextUID++
 		u = simUser{name: name, uid: p.nextUID, keys: []int{s.rng.IntN(len(simKeys))}, sudo: s.one(3)}
@@ -204,6 +249,14 @@ func (p *simPlane) edit() {
 	case what == 12 && s.one(4):
 		p.epoch++
 		p.serial = 0
+	case what == 13: // renamed: a new account
+		delete(p.users, name)
+		if name = pick(s, simNames...); p.users[name].name != "" {
+			return
+		}
+		p.nextUID++
+		u.name, u.uid = name, p.nextUID
+		p.confirmable[u.id()] = true
 	default:
 		delete(p.users, name)
 		return
