@@ -196,7 +196,7 @@ func (m *machine) make(s plan.Step) {
 	case plan.OpCreateAccount, plan.OpRepair:
 		state.Groups[user] = plan.Group{Name: user, GID: uint32(s.UID)}
 		state.Accounts[user] = plan.Account{Name: user, UID: uint32(s.UID), GID: uint32(s.UID), Home: layout.Home(s.User),
-			Shell: layout.Shell, Password: "*", Groups: withMarker(state.Accounts[user].Groups)}
+			Shell: s.Shell, Password: "*", Groups: withMarker(state.Accounts[user].Groups)}
 		if _, kept := state.Homes[layout.Home(s.User)]; !kept {
 			state.Homes[layout.Home(s.User)] = plan.Folder{Real: true, UID: uint32(s.UID)}
 		}

@@ -58,7 +58,7 @@ type Host struct {
 	FilesErr  error
 	Leftovers []string
 	Hook      error // why sshd would refuse to run the hook
-	Shells    error // why the accounts' shell is none
+	Shells    error // why our accounts can not have their shell
 	NoLogin   []string
 	PAM       PAM
 	SSHD      SSHD

@@ -102,7 +102,7 @@ func same(a, b plan.Account) bool {
 
 func shell(f Facts, r *report) {
 	if f.Host.Shells != nil {
-		r.problem("install "+f.Layout.Shell, "the shell of our accounts is none: %v", f.Host.Shells)
+		r.problem("install "+f.Layout.Shell+", and name it in /etc/shells", "our accounts have the shell %s: %v", f.Layout.SafeShell, f.Host.Shells)
 	}
 	r.fine("the shell of our accounts is there")
 }

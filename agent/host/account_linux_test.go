@@ -91,7 +91,7 @@ func testLife(t *testing.T, s *space) {
 func steps(t *testing.T, s *space) map[string]plan.Step {
 	alice := named(t, "alice", 20001, true).Username
 	step := func(op plan.Op) plan.Step {
-		return plan.Step{Op: op, User: alice, UID: 20001, Home: s.Layout.OldHome(alice, 20001)}
+		return plan.Step{Op: op, User: alice, UID: 20001, Shell: s.Layout.Shell, Home: s.Layout.OldHome(alice, 20001)}
 	}
 	return map[string]plan.Step{
 		"create-account": {Op: plan.OpCreateAccount, User: named(t, "carol", 20003, false).Username, UID: 20003},
@@ -246,6 +246,45 @@ func testOddFiles(t *testing.T, s *space) {
 	must(t, syscall.Stat("/etc/shadow", &st))
 	if st.Size == 0 {
 		t.Error("/etc/shadow was emptied")
+	}
+}
+
+// testShell holds R26 and T-U11 in part: while the shell of our accounts is not there, is
+// no program or is not listed, they have the safe one, new ones too, and have theirs
+// back after it.
+func testShell(t *testing.T, s *space) {
+	const shell, list = "/var/shell", "/etc/shells"
+	alice, bob := named(t, "alice", 20001, true), named(t, "bob", 20002, false)
+	s.Layout.Shell = shell
+	for situation, spoil := range map[string]func(){
+		"removed":          func() { must(t, os.Remove(shell)) },
+		"not-for-all":      func() { must(t, os.Chmod(shell, 0o700)) },
+		"a-folder":         func() { must(t, os.Remove(shell)); must(t, os.Mkdir(shell, 0o755)) },
+		"a-dangling-link":  func() { must(t, os.Remove(shell)); must(t, os.Symlink("/nowhere", shell)) },
+		"not-listed":       func() { s.write(list, "/bin/sh\n# "+shell+"\n"+shell+"x\n", 0o644) },
+		"list-not-there":   func() { must(t, os.Remove(list)) },
+		"nothing-at-all":   nil,
+		"listed-with-word": func() { s.write(list, "/bin/sh\n "+shell+" # ours\n", 0o644) },
+	} {
+		t.Run(situation, func(t *testing.T) {
+			must(t, os.RemoveAll(shell))
+			s.write(shell, "#!/bin/sh\n", 0o755)
+			s.write(list, "/bin/sh\n"+shell+"\n", 0o644)
+			s.become(alice)
+			want := shell
+			if spoil != nil {
+				spoil()
+			}
+			if spoil != nil && situation != "listed-with-word" {
+				want = "/bin/sh"
+			}
+			s.become(alice, bob)
+			for _, user := range []string{"alice", "bob"} {
+				if a, _, err := account(user); err != nil || a.Shell != want || a.Locked() {
+					t.Errorf("%s is %+v, %v; want the shell %s", user, a, err, want)
+				}
+			}
+		})
 	}
 }
 

@@ -294,7 +294,7 @@ func (h *Host) useradd(ctx context.Context, s plan.Step) error {
 	}
 	h.point("account.group")
 	_, err := h.run(ctx, "useradd", "--create-home", "--home-dir", home, "--uid", uid, "--gid", uid,
-		"--groups", h.Layout.MarkerGroup, "--shell", h.Layout.Shell, "--password", "*",
+		"--groups", h.Layout.MarkerGroup, "--shell", s.Shell, "--password", "*",
 		"--expiredate", "", "--inactive", "-1", "--comment", "", "--", name)
 	if err != nil {
 		return err
@@ -311,7 +311,7 @@ func (h *Host) useradd(ctx context.Context, s plan.Step) error {
 // needs before he comes (requirement R24).
 func (h *Host) made(a plan.Account, s plan.Step) error {
 	home := h.Layout.Home(s.User)
-	if a.Name != s.User.String() || a.UID != uint32(s.UID) || a.GID != uint32(s.UID) || a.Home != home || a.Shell != h.Layout.Shell ||
+	if a.Name != s.User.String() || a.UID != uint32(s.UID) || a.GID != uint32(s.UID) || a.Home != home || a.Shell != s.Shell ||
 		a.Password != "*" || a.Expires != 0 || !slices.Contains(a.Groups, h.Layout.MarkerGroup) {
 		return fmt.Errorf("account %s is not as it was asked for", s.User)
 	}
@@ -350,13 +350,13 @@ func (h *Host) repair(ctx context.Context, s plan.Step) error {
 		return err
 	}
 	home := h.Layout.Home(s.User)
-	err := h.usermod(ctx, s, "-p", "*", "-e", "", "-s", h.Layout.Shell, "-d", home,
+	err := h.usermod(ctx, s, "-p", "*", "-e", "", "-s", s.Shell, "-d", home,
 		"-g", s.UID.String(), "-a", "-G", h.Layout.MarkerGroup)
 	if err != nil {
 		return err
 	}
 	a, _, err := account(s.User.String())
-	if err == nil && (a.Password != "*" || a.Expires != 0 || a.Shell != h.Layout.Shell || a.Home != home || a.GID != uint32(s.UID) ||
+	if err == nil && (a.Password != "*" || a.Expires != 0 || a.Shell != s.Shell || a.Home != home || a.GID != uint32(s.UID) ||
 		!slices.Contains(a.Groups, h.Layout.MarkerGroup)) {
 		err = fmt.Errorf("account %s is not as usermod was asked to make it", s.User)
 	}

@@ -157,11 +157,11 @@ func (b *bulk) users(ctx context.Context) error {
 		b.steps[i].Again = b.steps[i].Again || b.left[i] // from now on an account that is there is ours
 	}
 	line := func(s plan.Step) string {
-		return fmt.Sprintf("u %s %s:%s - %s %s", s.User, s.UID, s.UID, b.Layout.Home(s.User), b.Layout.Shell)
+		return fmt.Sprintf("u %s %s:%s - %s %s", s.User, s.UID, s.UID, b.Layout.Home(s.User), s.Shell)
 	}
 	return b.make(ctx, line, func(after looked, s plan.Step) bool {
 		a, found := after.accounts[s.User.String()]
-		return found && a.GID == uint32(s.UID) && a.Home == b.Layout.Home(s.User) && a.Shell == b.Layout.Shell && a.Expires == 0
+		return found && a.GID == uint32(s.UID) && a.Home == b.Layout.Home(s.User) && a.Shell == s.Shell && a.Expires == 0
 	})
 }
 

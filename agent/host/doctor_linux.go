@@ -218,13 +218,30 @@ func (h *Host) leftovers() []string {
 	return left
 }
 
+// checkShell says why our accounts can not have their shell: it is not there, not a
+// program, or no shell by shells(5), which services beside sshd go by.
 func (h *Host) checkShell() error {
 	info, err := os.Stat(h.Layout.Shell)
-	if err == nil && (!info.Mode().IsRegular() || info.Mode().Perm()&0o111 != 0o111) {
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 != 0o111 {
 		return fmt.Errorf("%s is not a program that all may run", h.Layout.Shell)
 	}
-	return err
+	list, err := readSmall(shellsFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil // a list that does not read says nothing
+	}
+	for line := range strings.Lines(list) {
+		if path, _, _ := strings.Cut(line, "#"); strings.TrimSpace(path) == h.Layout.Shell {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s does not name %s", shellsFile, h.Layout.Shell)
 }
+
+// shellsFile is what getusershell(3) reads.
+const shellsFile = "/etc/shells"
 
 func (h *Host) examineSudo(ctx context.Context) doctor.Sudo {
 	var s doctor.Sudo

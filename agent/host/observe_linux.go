@@ -51,7 +51,7 @@ func (h *Host) Observe(ctx context.Context, grants []authz.Grant, owned plan.Led
 	s.SudoReason = h.lookSudo(ctx)
 	s.SudoEffective = s.SudoReason == nil
 	s.Scheduled = h.observeScheduled(owned)
-	s.Hook = h.checkHook()
+	s.Hook, s.Shell = h.checkHook(), h.checkShell()
 	if s.Processes, err = processesOf(leaving(grants, owned)); err != nil {
 		return plan.State{}, err
 	}

@@ -79,6 +79,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"retire":           testRetire,
 	"odd-files":        testOddFiles,
 	"unreadable":       testUnreadable,
+	"shell":            testShell,
 	"include-lines":    testIncludeLines,
 	"sudoers":          testSudoers,
 	"sudoers-refused":  testSudoersRefused,

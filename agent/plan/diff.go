@@ -386,7 +386,7 @@ func (d *differ) give() {
 func (d *differ) giveAccount(g authz.Grant) {
 	account, exists := d.have.Accounts[g.Username.String()]
 	if !exists {
-		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID})
+		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID, Shell: d.shell()})
 		return
 	}
 	why := d.wrong(account, g)
@@ -394,10 +394,19 @@ func (d *differ) giveAccount(g authz.Grant) {
 	case why == "":
 	case d.owned.Accounts[g.Username].State == Intended && !d.homeOf(g.Username, g.UID):
 		// With a home it may be in use, and only the record of its making was cut short.
-		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID, Again: true, Why: "its making was cut short, " + why})
+		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID, Shell: d.shell(), Again: true, Why: "its making was cut short, " + why})
 	default:
-		d.step(Step{Op: OpRepair, User: g.Username, UID: g.UID, Why: why})
+		d.step(Step{Op: OpRepair, User: g.Username, UID: g.UID, Shell: d.shell(), Why: why})
 	}
+}
+
+// shell is that of accounts here. sshd lets nobody in whose shell is not there
+// (requirement R26).
+func (d *differ) shell() string {
+	if d.have.Shell != nil {
+		return d.layout.SafeShell
+	}
+	return d.layout.Shell
 }
 
 // wrong says what is wrong with an account of ours, empty when nothing is.
@@ -410,7 +419,7 @@ func (d *differ) wrong(a Account, g authz.Grant) string {
 	}
 	add(a.Password != "*", "password is not *")
 	add(a.Expires != 0, "account expires")
-	add(a.Shell != d.layout.Shell, "shell is "+quote(a.Shell))
+	add(a.Shell != d.shell(), "shell is "+quote(a.Shell))
 	add(a.Home != d.layout.Home(g.Username), "home is "+quote(a.Home))
 	add(a.GID != uint32(g.UID), "group is not its own")
 	add(!slices.Contains(a.Groups, d.layout.MarkerGroup), "not in group "+d.layout.MarkerGroup)

@@ -123,7 +123,7 @@ func applyStep(t *testing.T, s *plan.State, step plan.Step) {
 	case plan.OpCreateAccount, plan.OpRepair:
 		s.Groups[user] = plan.Group{Name: user, GID: uint32(step.UID)}
 		s.Accounts[user] = plan.Account{Name: user, UID: uint32(step.UID), GID: uint32(step.UID), Home: layout.Home(step.User),
-			Shell: layout.Shell, Password: "*", Groups: []string{layout.MarkerGroup}}
+			Shell: step.Shell, Password: "*", Groups: []string{layout.MarkerGroup}}
 		s.Homes[layout.Home(step.User)] = plan.Folder{Real: true, UID: uint32(step.UID)}
 	default:
 		t.Fatalf("plan holds a step nobody knows: %v", step)
@@ -228,6 +228,17 @@ create account carol (uid 20003)
 write file /var/lib/latchkey/authorized_keys/alice: differs
 write file /var/lib/latchkey/authorized_keys/carol
 write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for alice, carol
+`},
+		// Requirement R26: nobody has a shell that can not be run.
+		{"shell-not-usable", func(t *testing.T) (plan.State, plan.Ledger) {
+			s, l := bothSudo(t)
+			s.Shell = errors.New("no such file")
+			return s, l
+		}, func(t *testing.T) plan.Desired {
+			return plan.Desired{Grants: []authz.Grant{grant(t, "alice", 20001, true), grant(t, "bob", 20002, true)}, SSHD: true}
+		}, `
+repair account alice (uid 20001): shell is "/bin/bash"
+repair account bob (uid 20002): shell is "/bin/bash"
 `},
 		{"one-more-gets-sudo", settled, func(t *testing.T) plan.Desired {
 			return plan.Desired{Grants: []authz.Grant{grant(t, "alice", 20001, true), grant(t, "bob", 20002, true)}, SSHD: true}

@@ -27,6 +27,7 @@ type Layout struct {
 	AccountsDir string // passwd, shadow, group, gshadow
 	HomeBase    string
 	Shell       string
+	SafeShell   string // of accounts where Shell can not be used
 
 	// Where cron keeps a file for each user, by name, and at a file for each job,
 	// by owner: distributions differ.
@@ -52,6 +53,7 @@ func Linux() Layout {
 		AccountsDir: "/etc",
 		HomeBase:    "/home",
 		Shell:       "/bin/bash",
+		SafeShell:   "/bin/sh",
 		CronSpools:  []string{"/var/spool/cron/crontabs", "/var/spool/cron/tabs", "/var/spool/cron"},
 		AtSpools:    []string{"/var/spool/cron/atjobs", "/var/spool/atjobs", "/var/spool/at"},
 		LingerDir:   "/var/lib/systemd/linger",

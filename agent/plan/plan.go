@@ -86,6 +86,7 @@ type Step struct {
 	// InForce are those of Rules that the file gives already.
 	InForce []Rule
 	Keys    []byte // the key file
+	Shell   string // OpCreateAccount and OpRepair: the account's
 	Home    string // OpRetire: where the home goes; OpDeleteAccount: where it stays
 	// Jobs are the crontabs and at jobs to take away, Path the folder to keep them in.
 	Jobs []string
