@@ -80,6 +80,8 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"odd-files":        testOddFiles,
 	"unreadable":       testUnreadable,
 	"shell":            testShell,
+	"makers":           testMakers,
+	"stale-locks":      testStaleLocks,
 	"include-lines":    testIncludeLines,
 	"sudoers":          testSudoers,
 	"sudoers-refused":  testSudoersRefused,
