@@ -154,6 +154,18 @@ type injected struct {
 // are only counted. Programs that it starts are left alone.
 func inject(t *testing.T, cmd *exec.Cmd, program string, f fault) injected {
 	t.Helper()
+	return (&answerer{program: program, fault: f}).run(t, cmd)
+}
+
+// watch runs a command and shows each call of the program before it is made.
+func watch(t *testing.T, cmd *exec.Cmd, program string, see func(site)) injected {
+	t.Helper()
+	return (&answerer{program: program, see: see}).run(t, cmd)
+}
+
+// run answers the calls of one run of a command.
+func (a *answerer) run(t *testing.T, cmd *exec.Cmd) injected {
+	t.Helper()
 	sockets, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +188,7 @@ func inject(t *testing.T, cmd *exec.Cmd, program string, f fault) injected {
 		t.Fatalf("%v: %s", err, errs.String())
 	}
 	defer unix.Close(listener)
-	a := answerer{listener: listener, program: program, fault: f, kinds: map[uint32]int{}, count: map[site]int{}}
+	a.listener, a.kinds, a.count = listener, map[uint32]int{}, map[site]int{}
 	answered := make(chan error, 1)
 	go func() { answered <- a.answer() }()
 	_ = cmd.Wait() // its status says the same
@@ -218,6 +230,7 @@ type answerer struct {
 	listener int
 	program  string
 	fault    fault
+	see      func(site) // nil: nobody looks
 	hit      bool
 	process  int // the program's process, 0 before it began
 	kinds    map[uint32]int
@@ -302,6 +315,9 @@ func (a *answerer) decide(n notification) response {
 	a.count[s]++
 	s.n = a.count[s]
 	a.sites = append(a.sites, s)
+	if a.see != nil {
+		a.see(s)
+	}
 	if !a.meets(s, n) {
 		return goOn
 	}

@@ -196,14 +196,14 @@ func (h *Host) deleteUser(ctx context.Context, name string) error {
 	if err == nil && found {
 		err = fmt.Errorf("account %s is still there after userdel", name)
 	}
-	return err
+	return errors.Join(err, h.Files.Sync(h.Layout.AccountsDir)) // or it might be there again
 }
 
 func (h *Host) deleteGroup(ctx context.Context, name string) error {
 	if err := h.ignoreExit(6)(h.run(ctx, "groupdel", "--", name)); err != nil {
 		return err
 	}
-	return proveGroup(name, false)
+	return errors.Join(proveGroup(name, false), h.Files.Sync(h.Layout.AccountsDir))
 }
 
 // proveGroup looks whether a group is there, or is not.

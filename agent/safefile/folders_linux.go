@@ -59,6 +59,19 @@ func (w Writer) correct(fd int, attr Attr) (changed bool, err error) {
 	return true, nil
 }
 
+func (w Writer) sync(path string) error {
+	f, err := openFolder(path)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	if err := f.sync(); err != nil {
+		return err
+	}
+	w.point("syncdir")
+	return nil
+}
+
 func (w Writer) rename(from, to string) error {
 	source, err := openFolder(filepath.Dir(from))
 	if err != nil {

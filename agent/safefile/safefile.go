@@ -218,9 +218,16 @@ func (w Writer) Rename(from, to string) error {
 	return on("rename", from, func(from string) error { return w.rename(from, to) })
 }
 
+// Sync makes permanent what other programs did to the names in a folder: the account
+// tools sync the files that they rename, and not the folder (requirement R46).
+func (w Writer) Sync(dir string) error {
+	return on("sync", dir, w.sync)
+}
+
 // Clean removes from a folder the new files and folders that were left behind when
 // the process was ended in the middle of a Replace or of a MakeCopies. Nothing else
-// is touched, and a missing folder is no error. The caller holds the lock that keeps a second writer away (Lock).
+// is touched, and a missing folder is no error. The caller holds the lock that keeps a
+// second writer away (Lock).
 func (w Writer) Clean(dir string) error {
 	return on("clean", dir, w.clean)
 }

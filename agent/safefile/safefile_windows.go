@@ -14,6 +14,7 @@ func (w Writer) removeDir(string) error      { return errors.ErrUnsupported }
 func (w Writer) mkdir(string, Attr) error    { return errors.ErrUnsupported }
 func (w Writer) rename(string, string) error { return errors.ErrUnsupported }
 func (w Writer) clean(string) error          { return errors.ErrUnsupported }
+func (w Writer) sync(string) error           { return errors.ErrUnsupported }
 
 func (w Writer) replaceAll(_ string, _ []File, errs []error) { unsupported(errs) }
 

@@ -23,6 +23,7 @@ func tracedChild(dir string) int {
 		func() error { return w.Remove(dir + "/moved") },
 		func() error { return w.Mkdir(dir+"/folder", own(0o755)) },
 		func() error { return w.RemoveDir(dir + "/folder") },
+		func() error { return w.Sync(dir) },
 	} {
 		if err == nil {
 			err = next()
@@ -63,6 +64,7 @@ fchmod DIR/folder 0755
 fsync DIR/folder
 fsync DIR
 unlinkat DIR "folder" AT_REMOVEDIR
+fsync DIR
 fsync DIR
 `
 
