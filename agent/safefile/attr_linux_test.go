@@ -17,23 +17,24 @@ import (
 func TestLabel(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
-	const label = "system_u:object_r:sshd_key_t:s0\x00"
 	dir := newDir(t)
 	put(t, dir+"/file", "old")
-	err := unix.Setxattr(dir+"/file", "security.selinux", []byte(label), 0)
+	err := unix.Setxattr(dir+"/file", "security.selinux", []byte(sshLabel), 0)
 	need(t, err == nil, "a file system that keeps SELinux labels")
 	var steps []string
 	w := safefile.Writer{Point: func(step string) { steps = append(steps, step) }}
 	_, err = w.Replace(dir+"/file", []byte("new"), own(0o600), func(temp string) error {
-		wantLabel(t, temp, label)
+		wantLabel(t, temp, sshLabel)
 		return nil
 	})
 	must(t, err)
-	wantLabel(t, dir+"/file", label)
+	wantLabel(t, dir+"/file", sshLabel)
 	if len(steps) < 3 || steps[2] != "label" {
 		t.Errorf("took the steps %q", steps)
 	}
 }
+
+const sshLabel = "system_u:object_r:sshd_key_t:s0\x00"
 
 func wantLabel(t *testing.T, path, label string) {
 	t.Helper()

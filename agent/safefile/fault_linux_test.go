@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"latchkey/agent/safefile"
 )
 
@@ -35,7 +37,7 @@ func replacingChild(dir string) int {
 	return 3
 }
 
-// TestFault holds R44, R45, T-F9 in part and T-F10: each system call of a Replace fails
+// TestFault holds R42, R44, R45, T-F9 in part, T-F10 and T-F16 in part: each system call of a Replace fails
 // in turn, the first, the second, the third of its kind, until the whole run has none
 // left to fail. What is under the name is the old file or the new one, what the caller
 // is told is so, and nothing is left behind.
@@ -58,6 +60,9 @@ func TestFault(t *testing.T) {
 		"fsync":        {"EIO", "ENOSPC", "EINTR"},
 		"close":        {"EIO"},
 		"renameat":     {"EIO", "EROFS", "EPERM", "EINTR"},
+	}
+	if os.Getuid() == 0 {
+		faults["fsetxattr"] = []string{"EPERM", "ENOSPC", "EOPNOTSUPP"} // the label
 	}
 	for call, errnos := range faults {
 		for _, errno := range errnos {
@@ -90,6 +95,10 @@ func injectFault(t *testing.T, strace, call, errno string, n int) (injected, end
 	dir := newDir(t)
 	put(t, dir+"/file", oldContent)
 	must(t, os.Chmod(dir+"/file", 0o640))
+	if call == "fsetxattr" {
+		must(t, unix.Setxattr(dir+"/file", "security.selinux", []byte(sshLabel), 0))
+		defer wantLabel(t, dir+"/file", sshLabel)
+	}
 	trace := t.TempDir() + "/trace"
 	child := newChild(t, "replace", dir)
 	cmd := exec.CommandContext(t.Context(), strace, "-f", "-qq", "-o", trace, "-e", "trace="+call,
