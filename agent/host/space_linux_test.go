@@ -88,6 +88,8 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"sudo-effective":   testSudoEffective,
 	"sudo-proof":       testSudoProof,
 	"sudo-taken":       testSudoTaken,
+	"sudo-again":       testSudoAgain,
+	"revoked-again":    testRevokedAgain,
 	"sessions":         testSessions,
 	"fleeing":          testFleeing,
 	"scheduled":        testScheduled,
