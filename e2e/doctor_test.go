@@ -11,7 +11,7 @@ import (
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	const name = "doctor1"
-	w := newWorld(t, 8461, 40, name)
+	w := newWorld(t, 8462, 40, name)
 	var made struct{ StackId string }
 	w.decode(w.aws("create-stack", "--name", "one", "--stack-region", "us-east-1", "--service-role-arn", "arn:aws:iam::000000000000:role/none",
 		"--default-instance-profile-arn", "arn:aws:iam::000000000000:instance-profile/none"), &made)
