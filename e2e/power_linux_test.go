@@ -7,7 +7,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestPower_Lost holds T-F11: at each system call of an apply that has much to do, and
@@ -17,6 +20,7 @@ import (
 func TestPower_Lost(t *testing.T) {
 	t.Parallel()
 	x := newFaulty(t, 2)
+	x.scarce()
 	x.putBack()
 	for _, argv := range [][]string{{"apply"}, {"revert", "--yes"}} {
 		d := &disk{x: x}
@@ -31,6 +35,29 @@ func TestPower_Lost(t *testing.T) {
 	}
 	if got := x.lines("/etc/passwd", ":")["alice"]; got != "" {
 		t.Errorf("after the revert there is %q", got)
+	}
+}
+
+// scarce holds R152 and T-L12 in part: with few files to open and two hundredths of a
+// processor an apply comes to the same end, and it needs little memory, with the tools
+// that it runs.
+func (x *faulty) scarce() {
+	x.t.Helper()
+	x.putBack()
+	cmd := x.machine.Command(x.t.Context(), "sh", "-c", `prlimit --nofile=64:64 `+agentProgram+` apply >/dev/null & agent=$!
+		while kill -0 $agent; do kill -STOP $agent; sleep 0.1; kill -CONT $agent; sleep 0.002; done 2>/dev/null; wait $agent`)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		x.t.Fatalf("%v: %s", err, out)
+	}
+	if diff := cmp.Diff(x.new, x.look(), cmp.AllowUnexported(image{})); diff != "" {
+		x.t.Errorf("it comes to another end (-want +got):\n%s", diff)
+	}
+	const most = 64 << 10 // KiB (getrusage(2))
+	if used := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss; used > most {
+		x.t.Errorf("it used %d KiB", used)
+	} else {
+		x.t.Logf("it used %d KiB", used)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // TestUnit: what systemd starts is this program, from where the login hook is too, and
 // it may write where the layout says and where the account tools do (requirements R37
-// and R158 in part).
+// and R158 in part). What it may use is bounded (R152 in part).
 func TestUnit(t *testing.T) {
 	const file = "../../systemd/latchkey-agent.service"
 	text, err := os.ReadFile(file)
@@ -42,7 +42,8 @@ func TestUnit(t *testing.T) {
 			t.Errorf("it may write to all of %s", path)
 		}
 	}
-	for key, want := range map[string]string{"Restart": "always", "StartLimitIntervalSec": "0", "UMask": "0077", "NoNewPrivileges": "yes", "ProtectSystem": "strict"} {
+	for key, want := range map[string]string{"Restart": "always", "StartLimitIntervalSec": "0", "UMask": "0077", "NoNewPrivileges": "yes", "ProtectSystem": "strict",
+		"MemoryMax": "1G", "CPUQuota": "100%", "TasksMax": "256", "LimitNOFILE": "1024"} {
 		if got := settings[key]; len(got) != 1 || got[0] != want {
 			t.Errorf("%s is %q, want %s", key, got, want)
 		}
