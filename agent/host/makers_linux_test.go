@@ -129,8 +129,8 @@ func testStaleLocks(t *testing.T, s *space) {
 
 	holder := s.start(0, "echo; exec sleep 600")
 	put(holder.String())
-	undone := s.try(s.plan(alice, carol))
-	if len(undone) != 2 || !strings.Contains(undone[0], "lock account bob") || !strings.Contains(undone[1], "cannot lock /etc/group") {
+	undone := s.undone(s.plan(alice, carol))
+	if why := strings.Join(undone, "\n"); len(undone) != 2 || !strings.Contains(why, "lock account bob") || !strings.Contains(why, "cannot lock /etc/group") {
 		t.Errorf("not done: %q", undone)
 	}
 	if out, _ := s.command("sudo", "-l", "-U", "bob"); !strings.Contains(out, "is not allowed to run sudo") {
