@@ -38,7 +38,7 @@ func (a *Agent) Explain(ctx context.Context, user authz.Username) (Explanation, 
 	e := Explanation{User: user, Facts: []string{}, Pending: []string{}}
 	for _, r := range a.rejected {
 		if r.Name == user.String() {
-			e.fact("the bundle names this user, but the name was refused: " + r.Reason.Error())
+			e.fact("the bundle names this user, but holds what was refused: " + r.Reason.Error())
 		}
 	}
 	e.grant(a.access, a, user)
@@ -69,7 +69,7 @@ func (e *Explanation) grant(access authz.Access, a *Agent, user authz.Username) 
 		}
 		e.fact("the stack gives " + g.ARN.String() + " SSH as " + user.String() + " (uid " + g.UID.String() + ")")
 		if g.Sudo {
-			e.fact("the stack gives sudo")
+			e.fact(sudoFact(g))
 		}
 		for _, k := range g.Keys {
 			e.fact("key " + k.Type() + " " + k.Fingerprint())
@@ -88,6 +88,13 @@ func (e *Explanation) grant(access authz.Access, a *Agent, user authz.Username) 
 		return
 	}
 	e.fact("the stack gives no SSH")
+}
+
+func sudoFact(g authz.Grant) string {
+	if g.SudoCommands.IsZero() {
+		return "the stack gives sudo"
+	}
+	return "the stack gives sudo for nothing but " + g.SudoCommands.Sudoers()
 }
 
 // account adds what stands on the machine, which may say no where the stack says

@@ -26,7 +26,7 @@ const (
 	holdShare = 5
 )
 
-// losses are the users who would lose access, or sudo, unconfirmed.
+// losses are the users who would lose access, or sudo or a part of it, unconfirmed.
 type losses struct{ access, sudo, of int }
 
 // massRemoval says whether what next takes from now has to be held, and what it is.
@@ -48,8 +48,11 @@ func massRemoval(now, next authz.Access, confirmed map[authz.UserID]bool) (losse
 		if !stays {
 			l.access++
 		}
-		if g.Sudo && !kept.Sudo {
+		if !g.KeepsSudo(kept) {
 			l.sudo++
+		}
+		if kept.Sudo && !g.KeepsSudo(kept) {
+			sudoers-- // what is left of it may be good for nothing
 		}
 	}
 	empty := len(next.Grants) == 0 && l.access > 0
@@ -143,7 +146,7 @@ func withoutConfirmed(access, next authz.Access, confirmed map[authz.UserID]bool
 			continue
 		}
 		if confirmed[g.User] {
-			g.Sudo = g.Sudo && kept.Sudo
+			g = g.WithSudoOf(kept)
 		}
 		left.Grants = append(left.Grants, g)
 	}

@@ -36,6 +36,8 @@ type Permission struct {
 	Level     Level
 	AllowSSH  bool
 	AllowSudo bool
+	// SudoCommands limits what AllowSudo gives; the zero value does not.
+	SudoCommands Commands
 	// NotAfter ends the permission, level and instance access; the zero time means
 	// it does not end by itself.
 	NotAfter time.Time

@@ -2,6 +2,7 @@ package authz
 
 import (
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -36,6 +37,9 @@ func entering(g Grant) string {
 	if g.Sudo {
 		text = ", with sudo"
 	}
+	if !g.SudoCommands.IsZero() {
+		text = ", with sudo for " + g.SudoCommands.Count()
+	}
 	if !g.NotAfter.IsZero() {
 		text += ", until " + instantText(g.NotAfter)
 	}
@@ -60,6 +64,9 @@ func permissionLines(p Permission, over bool) []string {
 		sudo += ", and has no effect without AllowSsh"
 	}
 	lines = append(lines, sudo)
+	for _, c := range p.SudoCommands.List() {
+		lines = append(lines, "sudo "+is+" limited to "+commandText(c))
+	}
 	switch {
 	case over:
 		lines = append(lines, "the permission ended "+instantText(p.NotAfter))
@@ -87,6 +94,14 @@ func profileLines(u Profile) []string {
 		lines = append(lines, "the user may change the key himself")
 	}
 	return lines
+}
+
+// commandText says what a command of a list stands for.
+func commandText(c string) string {
+	if strings.Contains(c, " ") {
+		return c + ", with exactly these arguments"
+	}
+	return c + ", without arguments"
 }
 
 func set(is bool) string {

@@ -61,6 +61,10 @@ func TestExplain_Words(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	list, err := authz.ParseCommands([]string{"/bin/b x y", "/bin/a"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	alice := authz.Profile{Username: login, UID: 20000, Keys: []authz.Key{key}, SelfManagement: true}
 	for situation, tc := range map[string]struct {
 		user authz.Profile
@@ -81,6 +85,17 @@ the level on the stack is show
 AllowSsh is set
 AllowSudo is set
 the permission ends 2026-03-01T13:00:00Z
+the account is alice, uid 20000
+the user has the SSH key ssh-ed25519 SHA256:KtlQW48/m9hEnX+ODgbF5JQUTSUfQBSo1T+Fb+WQQ5w
+the user may change the key himself`},
+		"with-sudo-for-some": {alice, authz.Permission{Level: authz.LevelShow, AllowSSH: true, AllowSudo: true, SudoCommands: list},
+			`may enter as alice, with sudo for 2 commands
+the level on the stack is show
+AllowSsh is set
+AllowSudo is set
+sudo is limited to /bin/a, without arguments
+sudo is limited to /bin/b x y, with exactly these arguments
+the permission does not end by itself
 the account is alice, uid 20000
 the user has the SSH key ssh-ed25519 SHA256:KtlQW48/m9hEnX+ODgbF5JQUTSUfQBSo1T+Fb+WQQ5w
 the user may change the key himself`},

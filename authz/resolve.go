@@ -15,6 +15,8 @@ type Grant struct {
 	UID      UID
 	Keys     []Key
 	Sudo     bool
+	// SudoCommands is what sudo is limited to; zero where it is not, and without sudo.
+	SudoCommands Commands
 	// NotAfter is the instant from which the grant is void; zero means never.
 	NotAfter time.Time
 }
@@ -75,10 +77,14 @@ func Enter(u Profile, p Permission, now time.Time) (Grant, error) {
 	case u.UID == 0:
 		return Grant{}, ErrNoUID
 	}
-	return Grant{
+	g := Grant{
 		User: u.ID, ARN: u.ARN, Username: u.Username, UID: u.UID, Keys: u.Keys,
 		Sudo: p.AllowSudo, NotAfter: p.NotAfter,
-	}, nil
+	}
+	if g.Sudo {
+		g.SudoCommands = p.SudoCommands
+	}
+	return g, nil
 }
 
 // At returns the access without the grants that have ended by now. The agent

@@ -163,7 +163,8 @@ func showAccess(st store.Stack, access authz.Access) []AccessEntry {
 	for _, g := range access.Grants {
 		e := AccessEntry{
 			StackId: st.ID.String(), StackName: st.Name, IamUserArn: g.ARN.String(),
-			SshUsername: g.Username.String(), Uid: int64(g.UID), Sudo: g.Sudo, Keys: int64(len(g.Keys)),
+			SshUsername: g.Username.String(), Uid: int64(g.UID), Sudo: g.Sudo, SudoCommands: g.SudoCommands.List(),
+			Keys: int64(len(g.Keys)),
 		}
 		if !g.NotAfter.IsZero() {
 			e.ExpiresAt = timestamp(g.NotAfter)

@@ -144,8 +144,8 @@ func (im *importing) replace(ctx context.Context, e *importEntity, before, after
 	}
 	ended, denied := 0, 0
 	for _, p := range permissions {
-		left := store.DefaultPermission(p.Stack, p.User)
-		if left.Level = min(left.Level, p.Level); left.Level == authz.LevelDeny {
+		left := over(p)
+		if left.Level == authz.LevelDeny {
 			denied++
 		} else {
 			ended++

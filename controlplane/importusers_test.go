@@ -3,6 +3,8 @@ package controlplane_test
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"latchkey/authz"
 	"latchkey/controlplane"
 )
@@ -103,7 +105,7 @@ update user alice
 	} {
 		want.StackId, want.IamUserArn = stack, arn("alice")
 		got := p.permissions(t, controlplane.DescribePermissionsRequest{StackId: stack, IamUserArn: arn("alice")})
-		if got[0] != want {
+		if !cmp.Equal(got[0], want) {
 			t.Errorf("got %+v, want %+v", got[0], want)
 		}
 		if raised := p.serial(t, stack) - before[stack]; raised != 0 && stack != web || raised != 1 && stack == web {

@@ -88,11 +88,13 @@ type ExplainAccessResponse struct {
 	Level     string
 	AllowSsh  bool
 	AllowSudo bool
-	Sudo      bool   `doc:"may become root, or an administrator: needs a way in too"`
-	ExpiresAt string `json:",omitempty"`
-	Ended     bool   `doc:"ExpiresAt is past: what is left is at most what every user has"`
-	SetBy     string `json:",omitempty" doc:"who last changed the permission; the user's own ARN: the user"`
-	SetAt     string `json:",omitempty"`
+	Sudo      bool `doc:"may become root, or an administrator: needs a way in too"`
+	// SudoCommands are what the permission limits sudo to.
+	SudoCommands []string `json:",omitempty" doc:"the only commands sudo runs; absent: all"`
+	ExpiresAt    string   `json:",omitempty"`
+	Ended        bool     `doc:"ExpiresAt is past: what is left is at most what every user has"`
+	SetBy        string   `json:",omitempty" doc:"who last changed the permission; the user's own ARN: the user"`
+	SetAt        string   `json:",omitempty"`
 
 	SshUsername    string `json:",omitempty"`
 	Uid            int64  `json:",omitempty"`
@@ -154,6 +156,8 @@ type AccessEntry struct {
 	SshUsername string
 	Uid         int64
 	Sudo        bool
-	Keys        int64  `doc:"how many; without any nobody can log in"`
-	ExpiresAt   string `json:",omitempty"`
+	// SudoCommands are what sudo is limited to.
+	SudoCommands []string `json:",omitempty" doc:"the only commands sudo runs; absent: all"`
+	Keys         int64    `doc:"how many; without any nobody can log in"`
+	ExpiresAt    string   `json:",omitempty"`
 }

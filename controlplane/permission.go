@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"latchkey/authz"
@@ -33,21 +34,42 @@ func parseExpiry(text string, now time.Time) (time.Time, error) {
 	return end.UTC().Truncate(time.Second), nil
 }
 
+// parseCommands reads what sudo shall be limited to, and says which command is wrong.
+func parseCommands(list []string) (authz.Commands, error) {
+	commands, err := authz.ParseCommands(list)
+	if err == nil {
+		return commands, nil
+	}
+	for i, text := range list {
+		if _, wrong := authz.ParseCommand(text); wrong == err {
+			return authz.Commands{}, invalid("Sudo Commands["+strconv.Itoa(i)+"]", err)
+		}
+	}
+	return authz.Commands{}, invalid("Sudo Commands", err)
+}
+
 // inForce is what a permission is worth now. One that has ended is worth what
-// everybody has, and never more than before: a deny stays.
+// everybody has, and never more than before: a deny stays, and so does a limit of sudo.
 func inForce(p authz.Permission, now time.Time) authz.Permission {
 	if p.NotAfter.IsZero() || now.Before(p.NotAfter) {
 		return p
 	}
-	worth := store.DefaultPermission(p.Stack, p.User)
-	worth.Level = min(worth.Level, p.Level)
-	return worth
+	return over(p)
+}
+
+// over is what is left of a permission that is taken away: at most what everybody has,
+// and its limits.
+func over(p authz.Permission) authz.Permission {
+	left := store.DefaultPermission(p.Stack, p.User)
+	left.Level = min(left.Level, p.Level)
+	left.SudoCommands = p.SudoCommands
+	return left
 }
 
 // SetPermission changes what the request names of a user's permission on a stack
-// and keeps the rest; of one that has ended there is no rest. The caller's own
-// level and the end of his own permission cannot be set, not even to what they
-// are; his own flags can.
+// and keeps the rest; of one that has ended there is no rest but its limits. The
+// caller's own level, the end of his own permission and what his own sudo is limited to
+// cannot be set, not even to what they are; his own flags can.
 func (c *ControlPlane) SetPermission(ctx context.Context, caller Caller, req SetPermissionRequest) (Nothing, error) {
 	stack, err := parseStack(req.StackId)
 	if err != nil {
@@ -73,6 +95,14 @@ func (c *ControlPlane) SetPermission(ctx context.Context, caller Caller, req Set
 		}
 		end = &e
 	}
+	var commands *authz.Commands
+	if req.SudoCommands != nil {
+		parsed, err := parseCommands(*req.SudoCommands)
+		if err != nil {
+			return Nothing{}, err
+		}
+		commands = &parsed
+	}
 	const action = "opsworks:SetPermission"
 	return Nothing{}, c.write(ctx, caller, action, func(ch *change) error {
 		if err := c.authorise(ctx, ch.View, ch.who, action, stack); err != nil {
@@ -88,12 +118,15 @@ func (c *ControlPlane) SetPermission(ctx context.Context, caller Caller, req Set
 		if end != nil && arn == ch.who.ARN {
 			return refused("Unable to change the end of own permission.")
 		}
+		if commands != nil && arn == ch.who.ARN {
+			return refused("Unable to change what own sudo is limited to.")
+		}
 		if level != nil && *level == authz.LevelDeny {
 			if err := c.mayDeny(ctx, ch, user); err != nil {
 				return err
 			}
 		}
-		return setPermission(ctx, ch, user, stack, wanted{level, req.AllowSsh, req.AllowSudo, end})
+		return setPermission(ctx, ch, user, stack, wanted{level, req.AllowSsh, req.AllowSudo, commands, end})
 	})
 }
 
@@ -101,6 +134,7 @@ func (c *ControlPlane) SetPermission(ctx context.Context, caller Caller, req Set
 type wanted struct {
 	level     *authz.Level
 	ssh, sudo *bool
+	commands  *authz.Commands
 	end       *time.Time // the zero time: no end
 }
 
@@ -109,6 +143,7 @@ func (w wanted) of(p authz.Permission) authz.Permission {
 	p.Level = *cmp.Or(w.level, &p.Level)
 	p.AllowSSH = *cmp.Or(w.ssh, &p.AllowSSH)
 	p.AllowSudo = *cmp.Or(w.sudo, &p.AllowSudo)
+	p.SudoCommands = *cmp.Or(w.commands, &p.SudoCommands)
 	p.NotAfter = *cmp.Or(w.end, &p.NotAfter)
 	return p
 }
@@ -148,6 +183,9 @@ func setPermission(ctx context.Context, ch *change, user authz.Profile, stack au
 
 func describePermission(p authz.Permission) string {
 	text := p.Level.String() + " ssh=" + strconv.FormatBool(p.AllowSSH) + " sudo=" + strconv.FormatBool(p.AllowSudo)
+	if commands := p.SudoCommands.List(); commands != nil {
+		text += " sudo-commands=[" + strings.Join(commands, ", ") + "]"
+	}
 	if !p.NotAfter.IsZero() {
 		text += " until=" + timestamp(p.NotAfter)
 	}
@@ -276,7 +314,7 @@ func (c *ControlPlane) showPermission(p authz.Permission, arn authz.ARN) Permiss
 	worth := inForce(p, c.cfg.Now())
 	out := Permission{
 		StackId: p.Stack.String(), IamUserArn: arn.String(),
-		AllowSsh: worth.AllowSSH, AllowSudo: worth.AllowSudo, Level: worth.Level.String(),
+		AllowSsh: worth.AllowSSH, AllowSudo: worth.AllowSudo, SudoCommands: worth.SudoCommands.List(), Level: worth.Level.String(),
 	}
 	if !p.NotAfter.IsZero() {
 		out.ExpiresAt = timestamp(p.NotAfter)

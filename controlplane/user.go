@@ -265,12 +265,15 @@ func deleteUser(ctx context.Context, ch *change, arn authz.ARN) error {
 	return ch.DeleteUser(ctx, p.ID)
 }
 
-// access is what authz.Resolve gives one user on the stack of a permission, as it
-// would stand in a bundle. A stack's access is the sum of its users', so a change
-// to one user can be judged by him alone.
-func (ch *change) access(u authz.Profile, p authz.Permission) []wire.User {
-	var users []wire.User
-	for _, g := range authz.Resolve(p.Stack, []authz.Profile{u}, []authz.Permission{p}, ch.Now()).Grants {
+// access is what authz.Resolve gives one user on the stack of a permission. A stack's
+// access is the sum of its users', so a change to one user can be judged by him alone.
+func (ch *change) access(u authz.Profile, p authz.Permission) []authz.Grant {
+	return authz.Resolve(p.Stack, []authz.Profile{u}, []authz.Permission{p}, ch.Now()).Grants
+}
+
+// inBundle is how grants stand in a bundle.
+func inBundle(grants []authz.Grant) (users []wire.User) {
+	for _, g := range grants {
 		users = append(users, wire.UserOf(g))
 	}
 	return users
@@ -278,20 +281,16 @@ func (ch *change) access(u authz.Profile, p authz.Permission) []wire.User {
 
 // raiseIf raises a stack's serial if its access changed, and confirms what the change
 // takes away: somebody asked for it.
-func (ch *change) raiseIf(ctx context.Context, stack authz.StackID, before, after []wire.User) error {
-	if reflect.DeepEqual(before, after) {
+func (ch *change) raiseIf(ctx context.Context, stack authz.StackID, before, after []authz.Grant) error {
+	if reflect.DeepEqual(inBundle(before), inBundle(after)) {
 		return nil
 	}
 	for _, b := range before {
-		i := slices.IndexFunc(after, func(a wire.User) bool { return a.ID == b.ID })
-		if i >= 0 && (after[i].Sudo || !b.Sudo) {
+		i := slices.IndexFunc(after, func(a authz.Grant) bool { return a.User == b.User })
+		if i >= 0 && b.KeepsSudo(after[i]) {
 			continue
 		}
-		id, err := authz.ParseUserID(b.ID)
-		if err != nil {
-			return err
-		}
-		if err := ch.ConfirmRemoval(ctx, stack, id); err != nil {
+		if err := ch.ConfirmRemoval(ctx, stack, b.User); err != nil {
 			return err
 		}
 	}

@@ -221,7 +221,7 @@ func TestBundle_HoldsNothingTyped(t *testing.T) {
 	if strings.Contains(string(sealed.Note), "secret") {
 		t.Errorf("bundle holds typed text: %s", sealed.Note)
 	}
-	want := []wire.User{{ID: b.Users[0].ID, ARN: arn("alice"), Name: "alice", UID: 20000, Keys: []string{keyOne}, SSH: true, Sudo: true}}
+	want := []wire.User{{ID: b.Users[0].ID, ARN: arn("alice"), Name: "alice", UID: 20000, Keys: []string{keyOne}, SSH: true, Sudo: true, SudoCommands: []string{}}}
 	if diff := cmp.Diff(want, b.Users); diff != "" {
 		t.Error(diff)
 	}

@@ -39,7 +39,7 @@ func healthy() Facts {
 			SSHD:     SSHD{Installed: true, Lines: lines, Running: []Process{{PID: 77, Options: []string{"-o", "LogLevel DEBUG"}}}},
 			Sudo:     Sudo{Installed: true, Visudo: true, Version: "Sudo version 1.9.13p3", Included: true},
 			SELinux:  SELinux{Mode: "enforcing", Labels: []Label{{l.KeysDir, "system_u:object_r:var_lib_t:s0"}}},
-			Logins: []Login{{Name: "alice", UID: 20001, Sudo: true, KeyTypes: []string{"ssh-ed25519"}, Account: &account, Known: &known,
+			Logins: []Login{{Name: "alice", UID: 20001, Sudo: true, Rule: "(ALL : ALL) NOPASSWD: ALL", KeyTypes: []string{"ssh-ed25519"}, Account: &account, Known: &known,
 				Groups: []string{"alice", "latchkey"}, Settings: settings, Hook: &Answer{Took: 2 * time.Millisecond, Key: true},
 				Rules: "User alice may run the following commands on web-1:\n    (ALL : ALL) NOPASSWD: ALL\n"}},
 			Inspected: 1,

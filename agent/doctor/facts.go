@@ -153,6 +153,7 @@ type Login struct {
 	Name     string
 	UID      uint32
 	Sudo     bool
+	Rule     string // how sudo lists what the stack gives
 	KeyTypes []string
 	Account  *plan.Account // of the account files; nil when there is none
 	Groups   []string      // of the account, its own first

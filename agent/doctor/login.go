@@ -202,7 +202,8 @@ func sudoUser(f Facts, r *report) {
 			continue
 		}
 		asked++
-		all := strings.Contains(l.Rules, "(ALL : ALL) NOPASSWD: ALL") || strings.Contains(l.Rules, "(ALL:ALL) NOPASSWD: ALL")
+		// sudo-rs sets no spaces.
+		all := strings.Contains(l.Rules+"\n", l.Rule+"\n") || strings.Contains(l.Rules+"\n", strings.Replace(l.Rule, " : ", ":", 1)+"\n")
 		none := strings.Contains(l.Rules, "not allowed to run sudo")
 		switch {
 		case l.RulesErr != nil && !none:

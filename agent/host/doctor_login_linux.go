@@ -39,7 +39,7 @@ func (h *Host) examineLogins(ctx context.Context, q doctor.Question, f *doctor.H
 		options = f.SSHD.Running[0].Options
 	}
 	for _, g := range grants {
-		l := doctor.Login{Name: g.Username.String(), UID: uint32(g.UID), Sudo: g.Sudo}
+		l := doctor.Login{Name: g.Username.String(), UID: uint32(g.UID), Sudo: g.Sudo, Rule: plan.RuleOf(g).Listed()}
 		for _, k := range g.Keys {
 			l.KeyTypes = append(l.KeyTypes, k.Type())
 		}

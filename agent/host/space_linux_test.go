@@ -90,6 +90,8 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"sudo-taken":       testSudoTaken,
 	"sudo-again":       testSudoAgain,
 	"revoked-again":    testRevokedAgain,
+	"sudo-scope":       testSudoScope,
+	"sudo-scope-proof": testSudoScopeProof,
 	"sessions":         testSessions,
 	"fleeing":          testFleeing,
 	"scheduled":        testScheduled,

@@ -67,24 +67,17 @@ func readListing(text string) listing {
 	return l
 }
 
-// listed is how sudo lists one of our rules.
-func listed(r plan.Rule) string {
-	if r.NotAfter != "" {
-		return "(ALL : ALL) NOTAFTER=" + r.NotAfter + " NOPASSWD: ALL"
-	}
-	return "(ALL : ALL) NOPASSWD: ALL"
-}
-
-// gives reports whether a user has what the rule says, no less and no more. Rules
-// of others that stand before ours change nothing, since ours fits every command;
-// one behind it may, and so does noexec, which lets no program start another.
+// gives reports whether a user has what the rule says, no less. Rules of others that
+// stand before ours take nothing from it; one behind it may, and so does noexec, which
+// lets no program start another. That ours gives no more is for sudo to decide about a
+// command.
 func (l listing) gives(r plan.Rule) bool {
 	n := len(l.rules)
-	return !l.denied && n > 0 && l.rules[n-1] == listed(r) && !slices.Contains(l.defaults, "noexec")
+	return !l.denied && n > 0 && l.rules[n-1] == r.Listed() && !slices.Contains(l.defaults, "noexec")
 }
 
 // holds reports whether the rule is listed anywhere.
-func (l listing) holds(r plan.Rule) bool { return slices.Contains(l.rules, listed(r)) }
+func (l listing) holds(r plan.Rule) bool { return slices.Contains(l.rules, r.Listed()) }
 
 // String says for people what the user may do.
 func (l listing) String() string {

@@ -12,6 +12,7 @@ import (
 
 	"latchkey/agent/plan"
 	"latchkey/agent/safefile"
+	"latchkey/authz"
 )
 
 // proveTime is how long sudo may take to answer about all users of one change. It
@@ -224,12 +225,49 @@ func (h *Host) proveRule(ctx context.Context, r plan.Rule) error {
 		return err
 	}
 	if !l.gives(r) {
-		return fmt.Errorf("%s may run %s, and should %s", r.User, l, listed(r))
+		return fmt.Errorf("%s may run %s, and should %s", r.User, l, r.Listed())
 	}
-	if _, err := h.run(ctx, "sudo", "-l", "-U", r.User.String(), "/bin/sh"); err != nil {
-		return fmt.Errorf("%s may not run a command: %v", r.User, err)
+	if command, found := allowed(r.Commands); found {
+		if err := h.decideSudo(ctx, r, command...); err != nil {
+			return fmt.Errorf("%s may not run a command: %v", r.User, err)
+		}
+	}
+	if r.Commands.IsZero() {
+		return nil
+	}
+	switch err := h.decideSudo(ctx, r, "/bin/sh", outsideLists); {
+	case err == nil:
+		return fmt.Errorf("%s may run any command, by a rule that is not ours: %s", r.User, l)
+	case exitCode(err) != 1:
+		return fmt.Errorf("ask sudo about %s: %w", r.User, err)
 	}
 	return nil
+}
+
+// outsideLists is an argument that no list holds: authz.ParseCommand refuses it.
+const outsideLists = "=latchkey="
+
+// allowed is a command that a rule allows: of a list the first that this machine has,
+// as sudo decides about no other.
+func allowed(c authz.Commands) ([]string, bool) {
+	if c.IsZero() {
+		return []string{"/bin/sh"}, true
+	}
+	for _, text := range c.List() {
+		command := strings.Fields(text)
+		info, err := os.Stat(command[0])
+		if err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return command, true
+		}
+	}
+	return nil, false
+}
+
+// decideSudo has sudo decide whether the user of a rule may run a command; it ends with
+// 1 where not.
+func (h *Host) decideSudo(ctx context.Context, r plan.Rule, command ...string) error {
+	_, err := h.run(ctx, "sudo", append([]string{"-l", "-U", r.User.String(), "--"}, command...)...)
+	return err
 }
 
 // listSudo asks what a user may do. Newer versions end with 1 where that is nothing.

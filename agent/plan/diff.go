@@ -450,7 +450,11 @@ func count(n int, one, many string) string {
 func sudoFor(rules []Rule) string {
 	var names []string
 	for _, r := range rules {
-		names = append(names, r.User.String())
+		who := r.User.String()
+		if !r.Commands.IsZero() {
+			who += " (" + r.Commands.Count() + ")"
+		}
+		names = append(names, who)
 	}
 	return "sudo for " + strings.Join(names, ", ")
 }

@@ -13,16 +13,26 @@ const header = "# Written by latchkey-agent. Changes made here are undone.\n"
 // Rule is one line of our sudoers file.
 type Rule struct {
 	User     authz.Username
-	NotAfter string // YYYYMMDDHHMMSSZ or empty
+	NotAfter string         // YYYYMMDDHHMMSSZ or empty
+	Commands authz.Commands // what the rule is limited to; zero: no limit
 }
 
 // Line prints the rule from its one template (requirements R48, R55): there is
-// no other form. NOTAFTER stands before the tags, or sudo reads a syntax error.
-func (r Rule) Line() string {
+// no other form.
+func (r Rule) Line() string { return r.User.String() + " ALL=(ALL:ALL) " + r.may() }
+
+// Listed prints the rule as  sudo -l  lists it.
+func (r Rule) Listed() string { return "(ALL : ALL) " + r.may() }
+
+// may is the end of a rule, the same in the file and in the list. NOTAFTER stands
+// before the tags, or sudo reads a syntax error. What stands before the first command
+// holds for all of them (sudoers(5)).
+func (r Rule) may() string {
+	text := "NOPASSWD: " + r.Commands.Sudoers()
 	if r.NotAfter != "" {
-		return r.User.String() + " ALL=(ALL:ALL) NOTAFTER=" + r.NotAfter + " NOPASSWD: ALL"
+		text = "NOTAFTER=" + r.NotAfter + " " + text
 	}
-	return r.User.String() + " ALL=(ALL:ALL) NOPASSWD: ALL"
+	return text
 }
 
 // SudoersFile prints the sudoers drop-in.
@@ -68,13 +78,18 @@ func rulesOf(grants []admitted) []Rule {
 		if !g.Sudo {
 			continue
 		}
-		r := Rule{User: g.Username}
-		if !g.NotAfter.IsZero() {
-			r.NotAfter = authz.SudoersTime(g.NotAfter)
-		}
-		rules = append(rules, r)
+		rules = append(rules, RuleOf(g.Grant))
 	}
 	return rules
+}
+
+// RuleOf is the rule of a grant with sudo.
+func RuleOf(g authz.Grant) Rule {
+	r := Rule{User: g.Username, Commands: g.SudoCommands}
+	if !g.NotAfter.IsZero() {
+		r.NotAfter = authz.SudoersTime(g.NotAfter)
+	}
+	return r
 }
 
 // ReadSudoers returns the rules of a file that SudoersFile printed. A line that is
@@ -89,8 +104,11 @@ func ReadSudoers(content []byte) []Rule {
 			continue
 		}
 		r := Rule{User: user}
-		if _, end, found := strings.Cut(rest, " NOTAFTER="); found {
-			r.NotAfter, _, _ = strings.Cut(end, " ")
+		before, commands, _ := strings.Cut(rest, " NOPASSWD: ")
+		_, end, _ := strings.Cut(before, " NOTAFTER=")
+		r.NotAfter, _, _ = strings.Cut(end, " ")
+		if r.Commands, err = authz.ReadSudoers(commands); err != nil {
+			continue
 		}
 		if r.Line() == line {
 			rules = append(rules, r)

@@ -65,6 +65,47 @@ func TestAccess_OneBadUser(t *testing.T) {
 	}
 }
 
+// TestAccess_BadCommands holds R105 in part and T-S2 in part: whose list of commands is
+// not one that the control plane writes has no sudo at all, and still gets in.
+func TestAccess_BadCommands(t *testing.T) {
+	for situation, c := range map[string]struct {
+		list []string
+		want error
+	}{
+		"everything":   {[]string{"ALL"}, authz.ErrCommandSpecial},
+		"one-of-three": {[]string{"/bin/a", "/bin/b, !/bin/c", "/bin/d"}, authz.ErrCommandSpecial},
+		"two-lines":    {[]string{"/bin/a\nmallory ALL=(ALL:ALL) NOPASSWD: ALL"}, authz.ErrCommandSpecial},
+		"a-new-line":   {[]string{"/bin/a\n/bin/b"}, authz.ErrCommandLetter},
+		"relative":     {[]string{"sh"}, authz.ErrCommandAbsolute},
+		"empty":        {[]string{""}, authz.ErrCommandEmpty},
+		"not-sorted":   {[]string{"/bin/b", "/bin/a"}, wire.ErrNotCanonical},
+		"twice":        {[]string{"/bin/a", "/bin/a"}, wire.ErrNotCanonical},
+		"too-many":     {make([]string, authz.MaxCommands+1), authz.ErrCommandCount},
+	} {
+		t.Run(situation, func(t *testing.T) {
+			b := newBundle()
+			bad := newUser("bob", 20002)
+			bad.SudoCommands = c.list
+			b.Users = []wire.User{newUser("alice", 20001), bad, newUser("carol", 20003)}
+			access, rejected := b.Access()
+			if got := logins(access); got != "alice bob carol" {
+				t.Fatalf("let in: %s", got)
+			}
+			if len(rejected) != 1 || rejected[0].Name != "bob" || !errors.Is(rejected[0].Reason, c.want) {
+				t.Errorf("rejected: %v, want %v", rejected, c.want)
+			}
+			if g := access.Grants[1]; g.Sudo || !g.SudoCommands.IsZero() || !access.Grants[0].Sudo || !access.Grants[2].Sudo {
+				t.Errorf("sudo: %+v", access.Grants)
+			}
+		})
+	}
+	b := newBundle()
+	b.Users[0].Sudo, b.Users[0].SudoCommands = false, []string{"ALL"}
+	if access, rejected := b.Access(); len(rejected) != 0 || len(access.Grants) != 1 || access.Grants[0].Sudo {
+		t.Errorf("without sudo: %v, %v", access, rejected)
+	}
+}
+
 // TestAccess_OneOfMany: the refusal does not depend on how many are well (T-L7 in
 // part).
 func TestAccess_OneOfMany(t *testing.T) {
@@ -89,6 +130,7 @@ func TestAccess_Values(t *testing.T) {
 	plain, sudo, outside, ends := newUser("alice", 20001), newUser("bob", 20002), newUser("carol", 20003), newUser("dave", 20004)
 	plain.Sudo = false
 	sudo.Keys = []string{keyA, keyB}
+	sudo.SudoCommands = []string{"/bin/a x", "/bin/b"}
 	outside.SSH, outside.Name = false, "not even a name" // who may not enter is no fault
 	ends.NotAfter = "2030-01-01T00:00:00Z"
 	b.Users = []wire.User{plain, sudo, outside, ends}
@@ -97,7 +139,7 @@ func TestAccess_Values(t *testing.T) {
 		t.Fatalf("let in: %s; rejected: %v", got, rejected)
 	}
 	alice, bob, dave := access.Grants[0], access.Grants[1], access.Grants[2]
-	if alice.Sudo || !bob.Sudo || len(alice.Keys) != 1 || len(bob.Keys) != 2 || bob.Keys[1].String() != keyB || bob.UID != 20002 {
+	if alice.Sudo || !bob.Sudo || bob.SudoCommands.Sudoers() != `/bin/a x, /bin/b ""` || !dave.SudoCommands.IsZero() || len(alice.Keys) != 1 || len(bob.Keys) != 2 || bob.Keys[1].String() != keyB || bob.UID != 20002 {
 		t.Errorf("got %+v and %+v", alice, bob)
 	}
 	if !alice.NotAfter.IsZero() || !dave.NotAfter.Equal(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)) {
@@ -130,7 +172,7 @@ func TestAccess_Settings(t *testing.T) {
 func newUser(login string, uid int64) wire.User {
 	return wire.User{
 		ID: fmt.Sprintf("%08d-0000-4000-8000-000000000000", uid), ARN: "arn:aws:iam::123456789012:user/" + login,
-		Name: login, UID: uid, Keys: []string{keyA}, SSH: true, Sudo: true,
+		Name: login, UID: uid, Keys: []string{keyA}, SSH: true, Sudo: true, SudoCommands: []string{},
 	}
 }
 

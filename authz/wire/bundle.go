@@ -34,14 +34,15 @@ type Bundle struct {
 
 // User is one user of a bundle.
 type User struct {
-	ID       string   `json:"id"`
-	ARN      string   `json:"arn"`
-	Name     string   `json:"name"`
-	UID      int64    `json:"uid"`
-	Keys     []string `json:"keys"` // TYPE BASE64
-	SSH      bool     `json:"ssh"`
-	Sudo     bool     `json:"sudo"`
-	NotAfter string   `json:"not_after"` // RFC 3339, UTC, seconds; empty: no end
+	ID           string   `json:"id"`
+	ARN          string   `json:"arn"`
+	Name         string   `json:"name"`
+	UID          int64    `json:"uid"`
+	Keys         []string `json:"keys"` // TYPE BASE64
+	SSH          bool     `json:"ssh"`
+	Sudo         bool     `json:"sudo"`
+	SudoCommands []string `json:"sudo_commands"` // what sudo is limited to, sorted; empty: no limit
+	NotAfter     string   `json:"not_after"`     // RFC 3339, UTC, seconds; empty: no end
 }
 
 // LogHead is the audit log's size and root when the bundle was made.
@@ -155,7 +156,9 @@ type Rejected struct {
 
 // Access parses the bundle's users into grants. A user that does not parse, or
 // that clashes with one before it, is refused alone: even a valid signature
-// cannot bring a bad name, uid or key to a machine (requirement R105).
+// cannot bring a bad name, uid or key to a machine (requirement R105). One whose list
+// of commands does not parse is refused sudo alone, all of it, and keeps the way in: a
+// list is never shortened, since an empty one would be no limit.
 func (b Bundle) Access() (authz.Access, []Rejected) {
 	stack, _ := authz.ParseStackID(b.Stack) // Open compared it with a parsed id
 	access := authz.Access{Stack: stack}
@@ -168,6 +171,7 @@ func (b Bundle) Access() (authz.Access, []Rejected) {
 		}
 		if err == nil {
 			seen[g.Username], seen[g.UID], seen[g.User] = true, true, true
+			g.Sudo, g.SudoCommands, err = u.sudo()
 			access.Grants = append(access.Grants, g)
 		}
 		if err != nil && !errors.Is(err, errNoSSH) {
@@ -215,15 +219,32 @@ func (u User) grant(policy authz.KeyPolicy) (authz.Grant, error) {
 			return authz.Grant{}, err
 		}
 	}
-	g.Sudo = u.Sudo
 	return g, nil
+}
+
+// sudo parses what sudo the user has, none beside an error.
+func (u User) sudo() (bool, authz.Commands, error) {
+	if !u.Sudo {
+		return false, authz.Commands{}, nil
+	}
+	commands, err := authz.ParseCommands(u.SudoCommands)
+	switch {
+	case err != nil:
+		return false, authz.Commands{}, fmt.Errorf("sudo: %w", err)
+	case !slices.Equal(commands.List(), u.SudoCommands):
+		return false, authz.Commands{}, fmt.Errorf("sudo: %w", ErrNotCanonical)
+	}
+	return true, commands, nil
 }
 
 // UserOf prints a grant as the user of a bundle.
 func UserOf(g authz.Grant) User {
 	u := User{
 		ID: g.User.String(), ARN: g.ARN.String(), Name: g.Username.String(), UID: int64(g.UID),
-		Keys: []string{}, SSH: true, Sudo: g.Sudo,
+		Keys: []string{}, SSH: true, Sudo: g.Sudo, SudoCommands: []string{},
+	}
+	if g.Sudo {
+		u.SudoCommands = append(u.SudoCommands, g.SudoCommands.List()...)
 	}
 	for _, k := range g.Keys {
 		u.Keys = append(u.Keys, k.String())

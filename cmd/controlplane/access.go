@@ -100,7 +100,7 @@ func newAccess() *cobra.Command {
 func accessRows(all []controlplane.AccessEntry) (rows [][]string) {
 	for _, a := range all {
 		rows = append(rows, []string{
-			a.StackName, a.IamUserArn, a.SshUsername, strconv.FormatInt(a.Uid, 10), yes(a.Sudo), strconv.FormatInt(a.Keys, 10), a.ExpiresAt,
+			a.StackName, a.IamUserArn, a.SshUsername, strconv.FormatInt(a.Uid, 10), sudoText(a.Sudo, a.SudoCommands), strconv.FormatInt(a.Keys, 10), a.ExpiresAt,
 		})
 	}
 	return rows

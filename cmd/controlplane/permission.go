@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,8 @@ func newPermission() *cobra.Command {
 // permissionFlags are the parts of a permission that set sets.
 type permissionFlags struct {
 	user, stack, level, expires string
-	ssh, sudo                   bool
+	ssh, sudo, all              bool
+	commands                    []string
 }
 
 func permissionSet(conn *connection) *cobra.Command {
@@ -32,9 +34,18 @@ func permissionSet(conn *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "set --user USER --stack STACK",
 		Short: "Set a user's level, SSH and sudo on a stack; what is left out stays",
+		Long: `Set a user's level, SSH and sudo on a stack; what is left out stays.
+
+With --sudo-command sudo is limited to the commands given, which replace those before.
+Each is the absolute path of a program, and then the arguments it may be run with,
+exactly these; without arguments it may be run without any. There are no wildcards.
+Limit sudo to programs made for it: a shell, an editor, a pager or an interpreter, and
+much else that can start programs or write files, gives all of root away; and so does a
+program that the user can change.`,
 		Example: `  latchkey permission set --user alice --stack web --ssh --sudo
   latchkey permission set --user bob --stack web --level deny
   latchkey permission set --user alice --stack web --sudo=false
+  latchkey permission set --user bob --stack web --ssh --sudo --sudo-command '/usr/bin/systemctl restart nginx'
   latchkey permission set --user carol --stack web --ssh --expires 8h`,
 		Args: cli.Args(),
 	}
@@ -44,6 +55,8 @@ func permissionSet(conn *connection) *cobra.Command {
 	f.StringVar(&p.level, "level", "", "deny, iam_only, show, deploy or manage")
 	f.BoolVar(&p.ssh, "ssh", false, "may log in to the stack's instances")
 	f.BoolVar(&p.sudo, "sudo", false, "may become root, or an administrator, there")
+	f.StringArrayVar(&p.commands, "sudo-command", nil, "the only `COMMAND` that sudo runs, with its arguments; repeat it for more")
+	f.BoolVar(&p.all, "sudo-all", false, "sudo runs every command again")
 	f.StringVar(&p.expires, "expires", "", "when all of it ends by itself: a `TIME` like 2026-08-01T22:53:42Z, 8h from now, or never")
 	cli.Require(cmd, "user", "stack")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -80,6 +93,19 @@ func (p *permissionFlags) request(f *pflag.FlagSet, now time.Time) (req controlp
 	if f.Changed("sudo") {
 		req.AllowSudo = &p.sudo
 	}
+	switch {
+	case p.all && f.Changed("sudo-command"):
+		return req, cli.Usage("", "--sudo-all and --sudo-command exclude each other")
+	case p.all:
+		req.SudoCommands = &[]string{}
+	case f.Changed("sudo-command"):
+		for _, text := range p.commands {
+			if _, err := authz.ParseCommand(text); err != nil {
+				return req, cli.Usage("it looks like '/usr/bin/systemctl restart nginx'", "--sudo-command %q: %v", text, err)
+			}
+		}
+		req.SudoCommands = &p.commands
+	}
 	if f.Changed("expires") {
 		end, err := parseEnd(p.expires, now)
 		if err != nil {
@@ -87,8 +113,8 @@ func (p *permissionFlags) request(f *pflag.FlagSet, now time.Time) (req controlp
 		}
 		req.ExpiresAt = &end
 	}
-	if req.Level == nil && req.AllowSsh == nil && req.AllowSudo == nil && req.ExpiresAt == nil {
-		return req, cli.Usage("give --level, --ssh, --sudo or --expires", "nothing is to be set")
+	if req == (controlplane.SetPermissionRequest{}) {
+		return req, cli.Usage("give --level, --ssh, --sudo, --sudo-command or --expires", "nothing is to be set")
 	}
 	return req, nil
 }
@@ -155,7 +181,18 @@ func permissionList(conn *connection) *cobra.Command {
 
 func permissionRows(all []controlplane.Permission, names map[string]string) (rows [][]string) {
 	for _, p := range all {
-		rows = append(rows, []string{first(names[p.StackId], p.StackId), p.IamUserArn, p.Level, yes(p.AllowSsh), yes(p.AllowSudo), p.ExpiresAt})
+		rows = append(rows, []string{first(names[p.StackId], p.StackId), p.IamUserArn, p.Level, yes(p.AllowSsh), sudoText(p.AllowSudo, p.SudoCommands), p.ExpiresAt})
 	}
 	return rows
+}
+
+// sudoText says in a table whether there is sudo, and for how much.
+func sudoText(has bool, commands []string) string {
+	switch {
+	case !has || len(commands) == 0:
+		return yes(has)
+	case len(commands) == 1:
+		return "1 command"
+	}
+	return strconv.Itoa(len(commands)) + " commands"
 }

@@ -2,10 +2,12 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,6 +77,7 @@ func TestStockCommandLine(t *testing.T) {
 	const user = "arn:aws:iam::000000000000:user/"
 	machines := s.stack(t)
 	bob := s.second(t, user+"bob")
+	s.limited(t, machines, user+"bob")
 	words := map[string]string{
 		"ADMIN": user + "admin", "ALICE": user + "alice", "BOB": user + "bob", "MACHINES": machines, "INSTANCE": s.machine(t, machines),
 		"ROLE": "arn:aws:iam::000000000000:role/r", "PROFILE": "arn:aws:iam::000000000000:instance-profile/p",
@@ -134,6 +137,10 @@ func commandLineStory() []step {
 			`SetPermission operation: Unable to change own permission level. Only AllowSsh and AllowSudo allowed.`},
 		{"admin", "set-permission --stack-id $STACK --iam-user-arn ${ALICE}2 --allow-ssh", `refused: (ResourceNotFoundException) when ` +
 			`calling the SetPermission operation: Unable to find user with ARN ${ALICE}2`},
+		// What our own members say stays, and is passed over.
+		{"admin", "set-permission --stack-id $MACHINES --iam-user-arn $BOB --allow-sudo", ``},
+		{"admin", "describe-permissions --stack-id $MACHINES --iam-user-arn $BOB",
+			`{"Permissions":[{"StackId":"$MACHINES","IamUserArn":"$BOB","AllowSsh":false,"AllowSudo":true,"Level":"iam_only"}]}`},
 		{"bob", "describe-stacks", `{"Stacks":[]}`},
 		{"bob", "describe-permissions --stack-id $STACK", `refused: (AccessDeniedException) when calling the DescribePermissions operation: ` +
 			`User: $BOB is not authorized to perform: opsworks:DescribePermissions on resource: $ARN`},
@@ -205,6 +212,22 @@ func (s *server) machine(t *testing.T, stack string) string {
 		t.Fatal(err)
 	}
 	return instance
+}
+
+// limited gives a permission what only our own members of it can say, and looks at the
+// end whether a stock client left that alone.
+func (s *server) limited(t *testing.T, stack, user string) {
+	t.Helper()
+	commands := []string{"/usr/bin/id"}
+	if _, err := s.cp.SetPermission(t.Context(), s.admin(t), controlplane.SetPermissionRequest{StackId: stack, IamUserArn: user, SudoCommands: &commands}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		got, err := s.cp.DescribePermissions(context.Background(), s.admin(t), controlplane.DescribePermissionsRequest{StackId: stack, IamUserArn: user})
+		if err != nil || !got.Permissions[0].AllowSudo || !slices.Equal(got.Permissions[0].SudoCommands, commands) {
+			t.Errorf("the limit is now %+v, %v", got, err)
+		}
+	})
 }
 
 // second makes a user who may do nothing, with an access key.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"latchkey/authz"
@@ -150,6 +151,9 @@ func rights(p authz.Permission) string {
 	}
 	if p.AllowSudo {
 		text += ", sudo"
+	}
+	if commands := p.SudoCommands.List(); commands != nil {
+		text += ", sudo only " + strings.Join(commands, " and ")
 	}
 	if !p.NotAfter.IsZero() {
 		text += ", until " + p.NotAfter.Format(time.RFC3339)

@@ -5,12 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"latchkey/authz"
 )
 
-const selectPermission = `SELECT stack_id, user_id, level, allow_ssh, allow_sudo, not_after FROM permissions`
+const selectPermission = `SELECT stack_id, user_id, level, allow_ssh, allow_sudo, sudo_commands, not_after FROM permissions`
 
 // DefaultPermission is what every user has on every stack until it is changed:
 // iam_only and no flags. It is not kept in a row, so ten thousand users on a
@@ -39,15 +40,19 @@ func (v View) PermissionsOf(ctx context.Context, user authz.UserID) ([]authz.Per
 	return list(ctx, v, scanPermission, selectPermission+` WHERE user_id = $1 ORDER BY stack_id`, user.String())
 }
 
-// scanPermission reads a row; a level that does not parse denies.
+// scanPermission reads a row; a level that does not parse denies, and commands that do
+// not parse take sudo away.
 func scanPermission(s scanner) (p authz.Permission, err error) {
-	var stack, user, level string
+	var stack, user, level, commands string
 	var notAfter sql.NullInt64
-	if err := s.Scan(&stack, &user, &level, &p.AllowSSH, &p.AllowSudo, &notAfter); err != nil {
+	if err := s.Scan(&stack, &user, &level, &p.AllowSSH, &p.AllowSudo, &commands, &notAfter); err != nil {
 		return p, err
 	}
 	p.NotAfter = instant(notAfter)
 	p.Level, _ = authz.ParseLevel(level)
+	if p.SudoCommands, err = readCommands(commands); err != nil {
+		p.AllowSudo = false
+	}
 	if p.Stack, err = authz.ParseStackID(stack); err != nil {
 		return authz.Permission{}, fmt.Errorf("%w: permission's stack: %v", ErrCorrupt, err)
 	}
@@ -55,6 +60,14 @@ func scanPermission(s scanner) (p authz.Permission, err error) {
 		return authz.Permission{}, fmt.Errorf("%w: permission's user: %v", ErrCorrupt, err)
 	}
 	return p, nil
+}
+
+// readCommands reads what SetPermission wrote: one command a line.
+func readCommands(text string) (authz.Commands, error) {
+	if text == "" {
+		return authz.Commands{}, nil
+	}
+	return authz.ParseCommands(strings.Split(text, "\n"))
 }
 
 // Origin says who set a permission last, and when.
@@ -89,13 +102,13 @@ func (t *Tx) SetPermission(ctx context.Context, p authz.Permission) error {
 		_, err = t.exec(ctx, `DELETE FROM permissions WHERE stack_id = $1 AND user_id = $2`, p.Stack.String(), p.User.String())
 	} else {
 		_, err = t.exec(ctx, `
-			INSERT INTO permissions (stack_id, user_id, level, allow_ssh, allow_sudo, not_after, changed_by, changed_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+			INSERT INTO permissions (stack_id, user_id, level, allow_ssh, allow_sudo, sudo_commands, not_after, changed_by, changed_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 			ON CONFLICT (stack_id, user_id) DO UPDATE SET
 				level = excluded.level, allow_ssh = excluded.allow_ssh,
-				allow_sudo = excluded.allow_sudo, not_after = excluded.not_after,
+				allow_sudo = excluded.allow_sudo, sudo_commands = excluded.sudo_commands, not_after = excluded.not_after,
 				changed_by = excluded.changed_by, changed_at = excluded.changed_at`,
-			p.Stack.String(), p.User.String(), p.Level.String(), p.AllowSSH, p.AllowSudo, seconds(p.NotAfter),
+			p.Stack.String(), p.User.String(), p.Level.String(), p.AllowSSH, p.AllowSudo, strings.Join(p.SudoCommands.List(), "\n"), seconds(p.NotAfter),
 			t.entry.Actor, t.Now().Unix())
 	}
 	if err != nil {

@@ -103,3 +103,42 @@ func TestOpen_UpgradesPolicies(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Permissions of before there were limits of sudo are the same afterwards, with where
+// they come from, and go with their user as before.
+func TestOpen_UpgradesPermissions(t *testing.T) {
+	s := upgrade(t, 7, insertStack,
+		`INSERT INTO users (id, arn, self_management, created_at) VALUES ('`+oldUser+`', 'arn:aws:iam::000000000000:user/a', 0, 1000)`,
+		`INSERT INTO permissions (stack_id, user_id, level, allow_ssh, allow_sudo, not_after, changed_by, changed_at)
+		VALUES ('`+oldStack+`', '`+oldUser+`', 'show', 1, 1, 3000, 'somebody', 2000)`)
+	user, err := authz.ParseUserID(oldUser)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stack, err := authz.ParseStackID(oldStack)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := authz.Permission{Stack: stack, User: user, Level: authz.LevelShow, AllowSSH: true, AllowSudo: true, NotAfter: time.Unix(3000, 0).UTC()}
+	err = s.Write(t.Context(), Entry{Actor: "test", Action: "test"}, func(tx *Tx) error {
+		got, err := tx.Permission(t.Context(), stack, user)
+		if err != nil || got != want {
+			t.Errorf("permission %+v, %v", got, err)
+		}
+		origin, err := tx.PermissionOrigin(t.Context(), stack, user)
+		if err != nil || origin != (Origin{By: "somebody", At: time.Unix(2000, 0).UTC()}) {
+			t.Errorf("it comes from %+v, %v", origin, err)
+		}
+		if err := tx.DeleteUser(t.Context(), user); err != nil {
+			return err
+		}
+		left, err := tx.PermissionsOn(t.Context(), stack)
+		if len(left) != 0 {
+			t.Errorf("left are %v", left)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

@@ -159,6 +159,7 @@ func TestTx_SetPermission_Sparse(t *testing.T) {
 		{"deny", authz.Permission{Level: authz.LevelDeny}, 1},
 		{"ssh", authz.Permission{Level: authz.LevelIAMOnly, AllowSSH: true}, 1},
 		{"sudo", authz.Permission{Level: authz.LevelIAMOnly, AllowSudo: true}, 1},
+		{"sudo-commands", authz.Permission{Level: authz.LevelIAMOnly, SudoCommands: must(authz.ParseCommands([]string{"/bin/b x", "/bin/a"}))}, 1},
 		{"end", authz.Permission{Level: authz.LevelIAMOnly, NotAfter: noon}, 1},
 		{"default-again", authz.Permission{Level: authz.LevelIAMOnly}, 0},
 	} {

@@ -59,7 +59,8 @@ func readModel(t *testing.T) model {
 // own lists the members that are our addition, by the model's shape. A stock client
 // passes over those of an answer.
 func own() []string {
-	return []string{"CreateUserProfileResult.SshUsername", "SetPermissionRequest.ExpiresAt", "Permission.ExpiresAt"}
+	return []string{"CreateUserProfileResult.SshUsername", "SetPermissionRequest.ExpiresAt", "Permission.ExpiresAt",
+		"SetPermissionRequest.SudoCommands", "Permission.SudoCommands"}
 }
 
 // check compares a JSON value with a shape and returns what is wrong: a member that
