@@ -71,6 +71,9 @@ func (e *Explanation) grant(access authz.Access, a *Agent, user authz.Username) 
 		if g.Sudo {
 			e.fact(sudoFact(g))
 		}
+		if g.Restricted {
+			e.fact("the keys open sessions alone: no forwarding of ports, agent or X11, no tunnel")
+		}
 		for _, k := range g.Keys {
 			e.fact("key " + k.Type() + " " + k.Fingerprint())
 		}

@@ -229,7 +229,7 @@ there is no such account on this machine
 so: latchkey does not let this user in
 `,
 		"mallory": `in=false sudo=false
-the bundle names this user, but the name was refused: uid is outside 1000-59999
+the bundle names this user, but holds what was refused: uid is outside 1000-59999
 the stack gives no SSH
 there is no such account on this machine
 so: latchkey does not let this user in

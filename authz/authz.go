@@ -38,6 +38,8 @@ type Permission struct {
 	AllowSudo bool
 	// SudoCommands limits what AllowSudo gives; the zero value does not.
 	SudoCommands Commands
+	// Restricted lets the user's keys open sessions alone: no forwarding of any kind.
+	Restricted bool
 	// NotAfter ends the permission, level and instance access; the zero time means
 	// it does not end by itself.
 	NotAfter time.Time

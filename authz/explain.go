@@ -40,6 +40,9 @@ func entering(g Grant) string {
 	if !g.SudoCommands.IsZero() {
 		text = ", with sudo for " + g.SudoCommands.Count()
 	}
+	if g.Restricted {
+		text += ", without forwarding"
+	}
 	if !g.NotAfter.IsZero() {
 		text += ", until " + instantText(g.NotAfter)
 	}
@@ -64,6 +67,9 @@ func permissionLines(p Permission, over bool) []string {
 		sudo += ", and has no effect without AllowSsh"
 	}
 	lines = append(lines, sudo)
+	if p.Restricted {
+		lines = append(lines, "access "+is+" restricted to sessions: no forwarding of ports, agent or X11, no tunnel")
+	}
 	for _, c := range p.SudoCommands.List() {
 		lines = append(lines, "sudo "+is+" limited to "+commandText(c))
 	}

@@ -99,6 +99,16 @@ the permission does not end by itself
 the account is alice, uid 20000
 the user has the SSH key ssh-ed25519 SHA256:KtlQW48/m9hEnX+ODgbF5JQUTSUfQBSo1T+Fb+WQQ5w
 the user may change the key himself`},
+		"restricted": {alice, authz.Permission{Level: authz.LevelShow, AllowSSH: true, Restricted: true},
+			`may enter as alice, without sudo, without forwarding
+the level on the stack is show
+AllowSsh is set
+AllowSudo is not set
+access is restricted to sessions: no forwarding of ports, agent or X11, no tunnel
+the permission does not end by itself
+the account is alice, uid 20000
+the user has the SSH key ssh-ed25519 SHA256:KtlQW48/m9hEnX+ODgbF5JQUTSUfQBSo1T+Fb+WQQ5w
+the user may change the key himself`},
 		"without-a-key": {authz.Profile{Username: alice.Username, UID: 20000}, authz.Permission{Level: authz.LevelShow, AllowSSH: true},
 			`may enter as alice, without sudo, but has no SSH key to log in with
 the level on the stack is show

@@ -3,20 +3,28 @@ package authz
 import (
 	"strings"
 	"time"
+
+	"latchkey/authz/name"
 )
 
 // AuthorizedKeysLine renders one key of a grant as a line of sshd's
 // authorized_keys format (sshd(8)), without the newline. Options come from the
-// grant alone: expiry-time, in UTC, when the grant ends. The comment is the login
-// name; nothing that a person typed is in the line (requirements R2, R3, R11).
+// grant alone: name.RestrictedKey, when it is restricted, and expiry-time, in UTC, when
+// it ends. The comment is the login name; nothing that a person typed is in the line
+// (requirements R2, R3, R11, R12).
 func AuthorizedKeysLine(g Grant, k Key) string {
-	var b strings.Builder
-	if !g.NotAfter.IsZero() {
-		b.WriteString(`expiry-time="` + sshTime(g.NotAfter) + `" `)
+	var options []string
+	if g.Restricted {
+		options = append(options, name.RestrictedKey)
 	}
-	b.WriteString(k.String())
-	b.WriteString(" " + g.Username.String())
-	return b.String()
+	if !g.NotAfter.IsZero() {
+		options = append(options, `expiry-time="`+sshTime(g.NotAfter)+`"`)
+	}
+	line := k.String() + " " + g.Username.String()
+	if len(options) > 0 {
+		line = strings.Join(options, ",") + " " + line
+	}
+	return line
 }
 
 // SudoersTime renders an instant for NOTAFTER of sudoers(5), in UTC, to the second.

@@ -17,6 +17,8 @@ type Grant struct {
 	Sudo     bool
 	// SudoCommands is what sudo is limited to; zero where it is not, and without sudo.
 	SudoCommands Commands
+	// Restricted keys open sessions alone; see name.RestrictedKey.
+	Restricted bool
 	// NotAfter is the instant from which the grant is void; zero means never.
 	NotAfter time.Time
 }
@@ -79,7 +81,7 @@ func Enter(u Profile, p Permission, now time.Time) (Grant, error) {
 	}
 	g := Grant{
 		User: u.ID, ARN: u.ARN, Username: u.Username, UID: u.UID, Keys: u.Keys,
-		Sudo: p.AllowSudo, NotAfter: p.NotAfter,
+		Sudo: p.AllowSudo, Restricted: p.Restricted, NotAfter: p.NotAfter,
 	}
 	if g.Sudo {
 		g.SudoCommands = p.SudoCommands

@@ -179,7 +179,7 @@ func printAccess(a authz.Access) string {
 	return b.String()
 }
 
-// TestAuthorizedKeysLine holds R2, R11 and T-K31 in part.
+// TestAuthorizedKeysLine holds R2, R11, R12 and T-K31 in part.
 func TestAuthorizedKeysLine(t *testing.T) {
 	g := authz.Grant{Username: newProfile(t, "alice", 20001).Username}
 	k := mustKey(t, "ssh-ed25519 "+keyA+` command="x"`)
@@ -201,6 +201,15 @@ func TestAuthorizedKeysLine(t *testing.T) {
 		if got := authz.SudoersTime(notAfter); got != "20300101000000Z" {
 			t.Errorf("%s: NOTAFTER is %s", situation, got)
 		}
+	}
+	const restricted = `tunnel="2147483645",restrict,no-agent-forwarding,no-port-forwarding,no-user-rc,no-X11-forwarding,pty`
+	g.Restricted = true
+	if got, want := authz.AuthorizedKeysLine(g, k), restricted+","+want; got != want {
+		t.Errorf("restricted, with an end: got  %s\nwant %s", got, want)
+	}
+	g.NotAfter = time.Time{}
+	if got, want := authz.AuthorizedKeysLine(g, k), restricted+" ssh-ed25519 "+keyA+" alice"; got != want {
+		t.Errorf("restricted: got  %s\nwant %s", got, want)
 	}
 }
 

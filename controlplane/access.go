@@ -164,7 +164,7 @@ func showAccess(st store.Stack, access authz.Access) []AccessEntry {
 		e := AccessEntry{
 			StackId: st.ID.String(), StackName: st.Name, IamUserArn: g.ARN.String(),
 			SshUsername: g.Username.String(), Uid: int64(g.UID), Sudo: g.Sudo, SudoCommands: g.SudoCommands.List(),
-			Keys: int64(len(g.Keys)),
+			Restricted: g.Restricted, Keys: int64(len(g.Keys)),
 		}
 		if !g.NotAfter.IsZero() {
 			e.ExpiresAt = timestamp(g.NotAfter)

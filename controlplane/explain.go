@@ -77,7 +77,7 @@ func showExplanation(st store.Stack, set wire.Settings, u authz.Profile, worth P
 		IamUserArn: u.ARN.String(), StackId: st.ID.String(), StackName: st.Name,
 		MayEnter: why.May, Text: why.Text, Lines: why.Lines,
 		Level: worth.Level, AllowSsh: worth.AllowSsh, AllowSudo: worth.AllowSudo,
-		Sudo: why.Grant.Sudo, SudoCommands: worth.SudoCommands, ExpiresAt: worth.ExpiresAt, Ended: why.Ended,
+		Sudo: why.Grant.Sudo, SudoCommands: worth.SudoCommands, Restricted: worth.Restricted, ExpiresAt: worth.ExpiresAt, Ended: why.Ended,
 		SshUsername: u.Username.String(), Uid: int64(u.UID), Keys: []SshKey{}, SelfManagement: u.SelfManagement,
 		Settings: showSettings(set),
 	}

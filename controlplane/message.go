@@ -74,10 +74,11 @@ type UpdateMyUserProfileRequest struct {
 	SshPublicKey *string `json:",omitempty"`
 }
 
-// SetPermissionRequest changes what it names and keeps the rest. SudoCommands and
-// ExpiresAt are our own additions: the closed list that sudo is limited to, each an
-// absolute path with the arguments, as authz.ParseCommand reads it; and when the
-// permission, its level too, ends by itself, in RFC 3339; the empty string is never.
+// SetPermissionRequest changes what it names and keeps the rest. SudoCommands,
+// Restricted and ExpiresAt are our own additions: the closed list that sudo is limited
+// to, each an absolute path with the arguments, as authz.ParseCommand reads it; whether
+// keys open sessions alone; and when the permission, its level too, ends by itself, in
+// RFC 3339; the empty string is never.
 type SetPermissionRequest struct {
 	StackId    string
 	IamUserArn string
@@ -85,6 +86,7 @@ type SetPermissionRequest struct {
 	AllowSudo  *bool `json:",omitempty" doc:"has no effect without AllowSsh"`
 	// SudoCommands nil keeps the limit; an empty list is none.
 	SudoCommands *[]string `json:",omitempty" doc:"our addition: the only commands sudo runs, at most 32: an absolute path, and the exact arguments after single spaces; empty: all; not one's own"`
+	Restricted   *bool     `json:",omitempty" doc:"our addition: SSH keys open sessions alone, without forwarding of ports, agent or X11 and without tunnels; not one's own"`
 	Level        *string   `json:",omitempty" doc:"deny, iam_only, show, deploy or manage; not one's own"`
 	ExpiresAt    *string   `json:",omitempty" doc:"our addition: when all of it ends, RFC 3339; empty: never; not one's own"`
 }
@@ -100,14 +102,15 @@ type DescribePermissionsResponse struct {
 	Permissions []Permission
 }
 
-// Permission is a permission as the API shows it. SudoCommands and ExpiresAt are our
-// own additions.
+// Permission is a permission as the API shows it. SudoCommands, Restricted and
+// ExpiresAt are our own additions.
 type Permission struct {
 	StackId      string
 	IamUserArn   string
 	AllowSsh     bool
 	AllowSudo    bool
 	SudoCommands []string `json:",omitempty" doc:"our addition: the only commands sudo runs; absent: all"`
+	Restricted   bool     `json:",omitempty" doc:"our addition: SSH keys open sessions alone"`
 	Level        string
 	ExpiresAt    string `json:",omitempty" doc:"our addition"`
 }

@@ -91,6 +91,7 @@ type ExplainAccessResponse struct {
 	Sudo      bool `doc:"may become root, or an administrator: needs a way in too"`
 	// SudoCommands are what the permission limits sudo to.
 	SudoCommands []string `json:",omitempty" doc:"the only commands sudo runs; absent: all"`
+	Restricted   bool     `json:",omitempty" doc:"SSH keys open sessions alone"`
 	ExpiresAt    string   `json:",omitempty"`
 	Ended        bool     `doc:"ExpiresAt is past: what is left is at most what every user has"`
 	SetBy        string   `json:",omitempty" doc:"who last changed the permission; the user's own ARN: the user"`
@@ -158,6 +159,7 @@ type AccessEntry struct {
 	Sudo        bool
 	// SudoCommands are what sudo is limited to.
 	SudoCommands []string `json:",omitempty" doc:"the only commands sudo runs; absent: all"`
+	Restricted   bool     `json:",omitempty" doc:"SSH keys open sessions alone"`
 	Keys         int64    `doc:"how many; without any nobody can log in"`
 	ExpiresAt    string   `json:",omitempty"`
 }

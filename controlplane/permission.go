@@ -49,7 +49,8 @@ func parseCommands(list []string) (authz.Commands, error) {
 }
 
 // inForce is what a permission is worth now. One that has ended is worth what
-// everybody has, and never more than before: a deny stays, and so does a limit of sudo.
+// everybody has, and never more than before: a deny stays, and so do the limits of sudo
+// and keys.
 func inForce(p authz.Permission, now time.Time) authz.Permission {
 	if p.NotAfter.IsZero() || now.Before(p.NotAfter) {
 		return p
@@ -62,14 +63,14 @@ func inForce(p authz.Permission, now time.Time) authz.Permission {
 func over(p authz.Permission) authz.Permission {
 	left := store.DefaultPermission(p.Stack, p.User)
 	left.Level = min(left.Level, p.Level)
-	left.SudoCommands = p.SudoCommands
+	left.SudoCommands, left.Restricted = p.SudoCommands, p.Restricted
 	return left
 }
 
 // SetPermission changes what the request names of a user's permission on a stack
 // and keeps the rest; of one that has ended there is no rest but its limits. The
-// caller's own level, the end of his own permission and what his own sudo is limited to
-// cannot be set, not even to what they are; his own flags can.
+// caller's own level, the end of his own permission and what his own sudo and keys are
+// limited to cannot be set, not even to what they are; his own flags can.
 func (c *ControlPlane) SetPermission(ctx context.Context, caller Caller, req SetPermissionRequest) (Nothing, error) {
 	stack, err := parseStack(req.StackId)
 	if err != nil {
@@ -121,21 +122,25 @@ func (c *ControlPlane) SetPermission(ctx context.Context, caller Caller, req Set
 		if commands != nil && arn == ch.who.ARN {
 			return refused("Unable to change what own sudo is limited to.")
 		}
+		if req.Restricted != nil && arn == ch.who.ARN {
+			return refused("Unable to change what own keys are limited to.")
+		}
 		if level != nil && *level == authz.LevelDeny {
 			if err := c.mayDeny(ctx, ch, user); err != nil {
 				return err
 			}
 		}
-		return setPermission(ctx, ch, user, stack, wanted{level, req.AllowSsh, req.AllowSudo, commands, end})
+		return setPermission(ctx, ch, user, stack, wanted{level, req.AllowSsh, req.AllowSudo, req.Restricted, commands, end})
 	})
 }
 
 // wanted is what a request wants of a permission; nil keeps what is.
 type wanted struct {
-	level     *authz.Level
-	ssh, sudo *bool
-	commands  *authz.Commands
-	end       *time.Time // the zero time: no end
+	level      *authz.Level
+	ssh, sudo  *bool
+	restricted *bool
+	commands   *authz.Commands
+	end        *time.Time // the zero time: no end
 }
 
 // of returns a permission changed as wanted.
@@ -144,6 +149,7 @@ func (w wanted) of(p authz.Permission) authz.Permission {
 	p.AllowSSH = *cmp.Or(w.ssh, &p.AllowSSH)
 	p.AllowSudo = *cmp.Or(w.sudo, &p.AllowSudo)
 	p.SudoCommands = *cmp.Or(w.commands, &p.SudoCommands)
+	p.Restricted = *cmp.Or(w.restricted, &p.Restricted)
 	p.NotAfter = *cmp.Or(w.end, &p.NotAfter)
 	return p
 }
@@ -185,6 +191,9 @@ func describePermission(p authz.Permission) string {
 	text := p.Level.String() + " ssh=" + strconv.FormatBool(p.AllowSSH) + " sudo=" + strconv.FormatBool(p.AllowSudo)
 	if commands := p.SudoCommands.List(); commands != nil {
 		text += " sudo-commands=[" + strings.Join(commands, ", ") + "]"
+	}
+	if p.Restricted {
+		text += " restricted=true"
 	}
 	if !p.NotAfter.IsZero() {
 		text += " until=" + timestamp(p.NotAfter)
@@ -316,6 +325,7 @@ func (c *ControlPlane) showPermission(p authz.Permission, arn authz.ARN) Permiss
 		StackId: p.Stack.String(), IamUserArn: arn.String(),
 		AllowSsh: worth.AllowSSH, AllowSudo: worth.AllowSudo, SudoCommands: worth.SudoCommands.List(), Level: worth.Level.String(),
 	}
+	out.Restricted = worth.Restricted
 	if !p.NotAfter.IsZero() {
 		out.ExpiresAt = timestamp(p.NotAfter)
 	}

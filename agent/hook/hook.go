@@ -7,6 +7,8 @@
 //	expiry-time="20261122000000Z" ssh-ed25519 AAAA… alice
 //	ssh-ed25519 AAAA… alice
 //
+// Before expiry-time, or without it, the options of name.RestrictedKey may stand.
+//
 // The header carries the format's version and the uid the keys were granted to,
 // so keys never reach another account that came to bear the same name. sshd
 // skips it as a comment when it reads the file itself.
@@ -139,19 +141,34 @@ func body(file []byte, uid string) (string, error) {
 	return lines, nil
 }
 
-// cutLine splits [expiry-time="YYYYMMDDHHMMSSZ" ]TYPE KEY USER, single spaces,
-// and returns type and key. It is false for anything else.
+// cutLine splits [OPTIONS ]TYPE KEY USER, single spaces, and returns type and key. It
+// is false for anything else.
 func cutLine(line, user string) (typ, key string, ok bool) {
-	if rest, limited := strings.CutPrefix(line, `expiry-time="`); limited {
-		at, after, closed := strings.Cut(rest, `" `)
-		if !closed || !isTime(at) {
-			return "", "", false
-		}
-		line = after
-	}
+	line, ok = cutOptions(line)
 	typ, rest, _ := strings.Cut(line, " ")
 	key, comment, _ := strings.Cut(rest, " ")
-	return typ, key, isServed(typ) && isBase64(key) && comment == user
+	return typ, key, ok && isServed(typ) && isBase64(key) && comment == user
+}
+
+// cutOptions takes the options off a line: none, name.RestrictedKey,
+// expiry-time="YYYYMMDDHHMMSSZ", or the two in this order. It is false where others
+// begin the same way.
+func cutOptions(line string) (rest string, ok bool) {
+	rest, restricted := strings.CutPrefix(line, name.RestrictedKey)
+	if restricted {
+		if key, alone := strings.CutPrefix(rest, " "); alone {
+			return key, true
+		}
+		if rest, ok = strings.CutPrefix(rest, ","); !ok {
+			return "", false
+		}
+	}
+	rest, ends := strings.CutPrefix(rest, `expiry-time="`)
+	if !ends {
+		return rest, !restricted
+	}
+	at, key, closed := strings.Cut(rest, `" `)
+	return key, closed && isTime(at)
 }
 
 // isTime reports whether s is YYYYMMDDHHMMSSZ. The Z matters: without it sshd

@@ -65,6 +65,7 @@ func TestRender_refuses(t *testing.T) {
 		{"newline-at-end", user(t, "alice"), 20001, []string{line + "\n"}, hook.ErrFileLine},
 		{"empty-line", user(t, "alice"), 20001, []string{""}, hook.ErrFileLine},
 		{"foreign-option", user(t, "alice"), 20001, []string{`command="id" ` + line}, hook.ErrFileLine},
+		{"restricted-and-more", user(t, "alice"), 20001, []string{name.RestrictedKey + `,port-forwarding ` + line}, hook.ErrFileLine},
 		{"local-time", user(t, "alice"), 20001, []string{`expiry-time="20261122000000" ` + line}, hook.ErrFileLine},
 		{"51-keys", user(t, "alice"), 20001, repeat(line, 51), hook.ErrFileCount},
 		{"too-long", user(t, "alice"), 20001, repeat(long, 8), hook.ErrFileSize},
@@ -176,6 +177,8 @@ func TestRequest_Answer(t *testing.T) {
 		limited = `expiry-time="20261122000000Z" ssh-ed25519 ` + first + " alice\n"
 		other   = "ssh-ed25519 " + second + " alice\n"
 		third   = "ecdsa-sha2-nistp256 " + nist + " alice\n"
+		strict  = name.RestrictedKey + " " + plain
+		strictT = name.RestrictedKey + `,expiry-time="20261122000000Z" ` + plain
 	)
 	tests := []struct {
 		situation string
@@ -187,6 +190,10 @@ func TestRequest_Answer(t *testing.T) {
 		{"first-of-three", head + plain + other + third, plain, nil},
 		{"last-of-three", head + third + other + plain, plain, nil},
 		{"with-expiry", head + other + limited, limited, nil},
+		{"restricted", head + strict, strict, nil},
+		{"restricted-with-expiry", head + strictT, strictT, nil},
+		{"restricted-of-other-key", head + name.RestrictedKey + " " + other + plain, plain, nil},
+		{"every-form", head + plain + limited + strict + strictT, plain + limited + strict + strictT, nil},
 		{"both-forms", head + plain + limited, plain + limited, nil},
 		{"other-key", head + other, "", nil},
 		{"same-key-other-type", head + "ssh-rsa " + first + " alice\n", "", nil},
@@ -221,6 +228,16 @@ func TestRequest_Answer(t *testing.T) {
 		{"expiry-and-command", head + `expiry-time="20261122000000Z",command="id" ` + plain, "", hook.ErrFileLine},
 		{"expiry-unclosed", head + `expiry-time="20261122000000Z ` + plain, "", hook.ErrFileLine},
 		{"expiry-letters", head + `expiry-time="2026112200000xZ" ` + plain, "", hook.ErrFileLine},
+		{"restrict-alone", head + "restrict " + plain, "", hook.ErrFileLine},
+		{"restricted-by-other-words", head + strings.Replace(strict, ",no-user-rc", "", 1), "", hook.ErrFileLine},
+		{"restricted-with-a-forwarding", head + strings.Replace(strict, ",pty ", ",pty,port-forwarding ", 1), "", hook.ErrFileLine},
+		{"restricted-with-another-tunnel", head + strings.Replace(strict, "2147483645", "0", 1), "", hook.ErrFileLine},
+		{"restricted-twice", head + name.RestrictedKey + "," + strict, "", hook.ErrFileLine},
+		{"restricted-and-a-comma", head + name.RestrictedKey + ", " + plain, "", hook.ErrFileLine},
+		{"restricted-then-expiry-apart", head + name.RestrictedKey + " " + limited, "", hook.ErrFileLine},
+		{"restricted-expiry-unclosed", head + name.RestrictedKey + `,expiry-time="20261122000000Z ` + plain, "", hook.ErrFileLine},
+		{"expiry-then-restricted", head + `expiry-time="20261122000000Z",` + strict, "", hook.ErrFileLine},
+		{"restricted-and-no-key", head + name.RestrictedKey + "\n", "", hook.ErrFileLine},
 		{"certificate-line", head + "ssh-ed25519-cert-v01@openssh.com " + first + " alice\n", "", hook.ErrFileLine},
 		{"nul", head + "\x00\n" + plain, "", hook.ErrFileLine},
 		// The offered key comes before the damage: still nothing (T-H3 in part).
@@ -256,6 +273,7 @@ func FuzzRequest_Answer(f *testing.F) {
 	f.Add([]byte("# latchkey 1 uid=20001\nssh-ed25519 " + first + " alice\n"))
 	f.Add([]byte("# latchkey 1 uid=20001\n" + `expiry-time="20261122000000Z" ssh-ed25519 ` + first + " alice\n"))
 	f.Add([]byte("# latchkey 1 uid=20001\n"))
+	f.Add([]byte("# latchkey 1 uid=20001\n" + name.RestrictedKey + `,expiry-time="20261122000000Z" ssh-ed25519 ` + first + " alice\n"))
 	request, err := hook.ParseRequest([]string{"alice", "20001", "ssh-ed25519", first})
 	if err != nil {
 		f.Fatal(err)
@@ -278,6 +296,7 @@ func FuzzRequest_Answer(f *testing.F) {
 func FuzzRender(f *testing.F) {
 	f.Add("alice", uint32(20001), "ssh-ed25519 "+first+" alice")
 	f.Add("bob", uint32(1000), `expiry-time="20261122000000Z" ecdsa-sha2-nistp256 `+nist+" bob")
+	f.Add("carol", uint32(1000), name.RestrictedKey+" ssh-ed25519 "+first+" carol")
 	f.Fuzz(func(t *testing.T, who string, uid uint32, line string) {
 		u, err := name.ParseUsername(who)
 		if err != nil {

@@ -131,6 +131,7 @@ func TestAccess_Values(t *testing.T) {
 	plain.Sudo = false
 	sudo.Keys = []string{keyA, keyB}
 	sudo.SudoCommands = []string{"/bin/a x", "/bin/b"}
+	sudo.Restricted = true
 	outside.SSH, outside.Name = false, "not even a name" // who may not enter is no fault
 	ends.NotAfter = "2030-01-01T00:00:00Z"
 	b.Users = []wire.User{plain, sudo, outside, ends}
@@ -139,6 +140,9 @@ func TestAccess_Values(t *testing.T) {
 		t.Fatalf("let in: %s; rejected: %v", got, rejected)
 	}
 	alice, bob, dave := access.Grants[0], access.Grants[1], access.Grants[2]
+	if alice.Restricted || !bob.Restricted {
+		t.Errorf("restricted are alice: %t, bob: %t", alice.Restricted, bob.Restricted)
+	}
 	if alice.Sudo || !bob.Sudo || bob.SudoCommands.Sudoers() != `/bin/a x, /bin/b ""` || !dave.SudoCommands.IsZero() || len(alice.Keys) != 1 || len(bob.Keys) != 2 || bob.Keys[1].String() != keyB || bob.UID != 20002 {
 		t.Errorf("got %+v and %+v", alice, bob)
 	}

@@ -42,6 +42,7 @@ type User struct {
 	SSH          bool     `json:"ssh"`
 	Sudo         bool     `json:"sudo"`
 	SudoCommands []string `json:"sudo_commands"` // what sudo is limited to, sorted; empty: no limit
+	Restricted   bool     `json:"restricted"`    // keys open sessions alone
 	NotAfter     string   `json:"not_after"`     // RFC 3339, UTC, seconds; empty: no end
 }
 
@@ -219,6 +220,7 @@ func (u User) grant(policy authz.KeyPolicy) (authz.Grant, error) {
 			return authz.Grant{}, err
 		}
 	}
+	g.Restricted = u.Restricted
 	return g, nil
 }
 
@@ -241,7 +243,7 @@ func (u User) sudo() (bool, authz.Commands, error) {
 func UserOf(g authz.Grant) User {
 	u := User{
 		ID: g.User.String(), ARN: g.ARN.String(), Name: g.Username.String(), UID: int64(g.UID),
-		Keys: []string{}, SSH: true, Sudo: g.Sudo, SudoCommands: []string{},
+		Keys: []string{}, SSH: true, Sudo: g.Sudo, SudoCommands: []string{}, Restricted: g.Restricted,
 	}
 	if g.Sudo {
 		u.SudoCommands = append(u.SudoCommands, g.SudoCommands.List()...)

@@ -41,7 +41,7 @@ func TestOpen(t *testing.T) {
 func TestOpen_Golden(t *testing.T) {
 	want := `{"format":1,"control_plane":"cp-1","stack":"11111111-1111-4111-8111-111111111111","epoch":2,"serial":7,` +
 		`"issued":"2026-11-22T12:00:00Z","users":[{"id":"00020001-0000-4000-8000-000000000000","arn":"arn:aws:iam::123456789012:user/alice",` +
-		`"name":"alice","uid":20001,"keys":["` + keyA + `"],"ssh":true,"sudo":true,"sudo_commands":[],"not_after":""}],` +
+		`"name":"alice","uid":20001,"keys":["` + keyA + `"],"ssh":true,"sudo":true,"sudo_commands":[],"restricted":false,"not_after":""}],` +
 		`"settings":{"keys_mode":"command","on_revoke":"lock","homes":"keep","unmanaged":"report","stale":"keep","min_rsa_bits":2048},` +
 		`"log":{"size":3,"root":"00"},"confirmed_removals":[]}` + "\n"
 	if got := encode(t, newBundle()); got != want {

@@ -25,7 +25,7 @@ func newPermission() *cobra.Command {
 // permissionFlags are the parts of a permission that set sets.
 type permissionFlags struct {
 	user, stack, level, expires string
-	ssh, sudo, all              bool
+	ssh, sudo, all, restricted  bool
 	commands                    []string
 }
 
@@ -41,12 +41,15 @@ Each is the absolute path of a program, and then the arguments it may be run wit
 exactly these; without arguments it may be run without any. There are no wildcards.
 Limit sudo to programs made for it: a shell, an editor, a pager or an interpreter, and
 much else that can start programs or write files, gives all of root away; and so does a
-program that the user can change.`,
+program that the user can change.
+
+With --restricted sshd forwards nothing for the user's keys; logins that are open already
+stay as they are. Who has a shell can still run a program that forwards.`,
 		Example: `  latchkey permission set --user alice --stack web --ssh --sudo
   latchkey permission set --user bob --stack web --level deny
   latchkey permission set --user alice --stack web --sudo=false
   latchkey permission set --user bob --stack web --ssh --sudo --sudo-command '/usr/bin/systemctl restart nginx'
-  latchkey permission set --user carol --stack web --ssh --expires 8h`,
+  latchkey permission set --user carol --stack web --ssh --restricted --expires 8h`,
 		Args: cli.Args(),
 	}
 	f := cmd.Flags()
@@ -57,6 +60,7 @@ program that the user can change.`,
 	f.BoolVar(&p.sudo, "sudo", false, "may become root, or an administrator, there")
 	f.StringArrayVar(&p.commands, "sudo-command", nil, "the only `COMMAND` that sudo runs, with its arguments; repeat it for more")
 	f.BoolVar(&p.all, "sudo-all", false, "sudo runs every command again")
+	f.BoolVar(&p.restricted, "restricted", false, "SSH keys open sessions alone: no forwarding, no tunnels; for logins from then on")
 	f.StringVar(&p.expires, "expires", "", "when all of it ends by itself: a `TIME` like 2026-08-01T22:53:42Z, 8h from now, or never")
 	cli.Require(cmd, "user", "stack")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -106,6 +110,9 @@ func (p *permissionFlags) request(f *pflag.FlagSet, now time.Time) (req controlp
 		}
 		req.SudoCommands = &p.commands
 	}
+	if f.Changed("restricted") {
+		req.Restricted = &p.restricted
+	}
 	if f.Changed("expires") {
 		end, err := parseEnd(p.expires, now)
 		if err != nil {
@@ -114,7 +121,7 @@ func (p *permissionFlags) request(f *pflag.FlagSet, now time.Time) (req controlp
 		req.ExpiresAt = &end
 	}
 	if req == (controlplane.SetPermissionRequest{}) {
-		return req, cli.Usage("give --level, --ssh, --sudo, --sudo-command or --expires", "nothing is to be set")
+		return req, cli.Usage("give --level, --ssh, --sudo, --sudo-command, --restricted or --expires", "nothing is to be set")
 	}
 	return req, nil
 }
@@ -181,9 +188,17 @@ func permissionList(conn *connection) *cobra.Command {
 
 func permissionRows(all []controlplane.Permission, names map[string]string) (rows [][]string) {
 	for _, p := range all {
-		rows = append(rows, []string{first(names[p.StackId], p.StackId), p.IamUserArn, p.Level, yes(p.AllowSsh), sudoText(p.AllowSudo, p.SudoCommands), p.ExpiresAt})
+		rows = append(rows, []string{first(names[p.StackId], p.StackId), p.IamUserArn, p.Level, sshText(p.AllowSsh, p.Restricted), sudoText(p.AllowSudo, p.SudoCommands), p.ExpiresAt})
 	}
 	return rows
+}
+
+// sshText says in a table whether there is SSH, and of which kind.
+func sshText(has, restricted bool) string {
+	if has && restricted {
+		return "restricted"
+	}
+	return yes(has)
 }
 
 // sudoText says in a table whether there is sudo, and for how much.

@@ -89,7 +89,7 @@ func TestMachine(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestMachine$", "-test.v")
 	cmd.Env = append(os.Environ(), "LATCHKEY_TEST_CHILD=machine", "GORACE=atexit_sleep_ms=0", "LATCHKEY_TEST_PROGRAM="+program)
@@ -103,7 +103,7 @@ func TestMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Contains(out, []byte("--- PASS: TestMachine/login")) {
+	if !bytes.Contains(out, []byte("--- PASS: TestMachine/login")) || !bytes.Contains(out, []byte("--- PASS: TestMachine/restricted")) {
 		t.Error("the inner tests did not run")
 	}
 }
@@ -152,6 +152,7 @@ func inMachine(t *testing.T) {
 		must(syscall.Mount("/var/lib/etc/"+file, "/etc/"+file, "", syscall.MS_BIND, ""))
 	}
 	t.Run("program", inMachineProgram)
+	t.Run("restricted", inMachineRestricted)
 	t.Run("login", inMachineLogin)
 }
 

@@ -218,13 +218,13 @@ func (s *server) machine(t *testing.T, stack string) string {
 // end whether a stock client left that alone.
 func (s *server) limited(t *testing.T, stack, user string) {
 	t.Helper()
-	commands := []string{"/usr/bin/id"}
-	if _, err := s.cp.SetPermission(t.Context(), s.admin(t), controlplane.SetPermissionRequest{StackId: stack, IamUserArn: user, SudoCommands: &commands}); err != nil {
+	commands, restricted := []string{"/usr/bin/id"}, true
+	if _, err := s.cp.SetPermission(t.Context(), s.admin(t), controlplane.SetPermissionRequest{StackId: stack, IamUserArn: user, SudoCommands: &commands, Restricted: &restricted}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		got, err := s.cp.DescribePermissions(context.Background(), s.admin(t), controlplane.DescribePermissionsRequest{StackId: stack, IamUserArn: user})
-		if err != nil || !got.Permissions[0].AllowSudo || !slices.Equal(got.Permissions[0].SudoCommands, commands) {
+		if err != nil || !got.Permissions[0].AllowSudo || !got.Permissions[0].Restricted || !slices.Equal(got.Permissions[0].SudoCommands, commands) {
 			t.Errorf("the limit is now %+v, %v", got, err)
 		}
 	})

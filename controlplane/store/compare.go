@@ -155,6 +155,9 @@ func rights(p authz.Permission) string {
 	if commands := p.SudoCommands.List(); commands != nil {
 		text += ", sudo only " + strings.Join(commands, " and ")
 	}
+	if p.Restricted {
+		text += ", keys restricted"
+	}
 	if !p.NotAfter.IsZero() {
 		text += ", until " + p.NotAfter.Format(time.RFC3339)
 	}

@@ -11,7 +11,7 @@ import (
 	"latchkey/authz"
 )
 
-const selectPermission = `SELECT stack_id, user_id, level, allow_ssh, allow_sudo, sudo_commands, not_after FROM permissions`
+const selectPermission = `SELECT stack_id, user_id, level, allow_ssh, allow_sudo, sudo_commands, restricted, not_after FROM permissions`
 
 // DefaultPermission is what every user has on every stack until it is changed:
 // iam_only and no flags. It is not kept in a row, so ten thousand users on a
@@ -45,7 +45,7 @@ func (v View) PermissionsOf(ctx context.Context, user authz.UserID) ([]authz.Per
 func scanPermission(s scanner) (p authz.Permission, err error) {
 	var stack, user, level, commands string
 	var notAfter sql.NullInt64
-	if err := s.Scan(&stack, &user, &level, &p.AllowSSH, &p.AllowSudo, &commands, &notAfter); err != nil {
+	if err := s.Scan(&stack, &user, &level, &p.AllowSSH, &p.AllowSudo, &commands, &p.Restricted, &notAfter); err != nil {
 		return p, err
 	}
 	p.NotAfter = instant(notAfter)
@@ -102,13 +102,14 @@ func (t *Tx) SetPermission(ctx context.Context, p authz.Permission) error {
 		_, err = t.exec(ctx, `DELETE FROM permissions WHERE stack_id = $1 AND user_id = $2`, p.Stack.String(), p.User.String())
 	} else {
 		_, err = t.exec(ctx, `
-			INSERT INTO permissions (stack_id, user_id, level, allow_ssh, allow_sudo, sudo_commands, not_after, changed_by, changed_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+			INSERT INTO permissions (stack_id, user_id, level, allow_ssh, allow_sudo, sudo_commands, restricted, not_after, changed_by, changed_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 			ON CONFLICT (stack_id, user_id) DO UPDATE SET
 				level = excluded.level, allow_ssh = excluded.allow_ssh,
-				allow_sudo = excluded.allow_sudo, sudo_commands = excluded.sudo_commands, not_after = excluded.not_after,
+				allow_sudo = excluded.allow_sudo, sudo_commands = excluded.sudo_commands,
+				restricted = excluded.restricted, not_after = excluded.not_after,
 				changed_by = excluded.changed_by, changed_at = excluded.changed_at`,
-			p.Stack.String(), p.User.String(), p.Level.String(), p.AllowSSH, p.AllowSudo, strings.Join(p.SudoCommands.List(), "\n"), seconds(p.NotAfter),
+			p.Stack.String(), p.User.String(), p.Level.String(), p.AllowSSH, p.AllowSudo, strings.Join(p.SudoCommands.List(), "\n"), p.Restricted, seconds(p.NotAfter),
 			t.entry.Actor, t.Now().Unix())
 	}
 	if err != nil {

@@ -77,8 +77,8 @@ func (t *Tx) UpdateStack(ctx context.Context, st Stack) error {
 // Their origin is who copies.
 func (t *Tx) CopyPermissions(ctx context.Context, from, to authz.StackID) error {
 	_, err := t.exec(ctx, `
-		INSERT INTO permissions (stack_id, user_id, level, allow_ssh, allow_sudo, sudo_commands, not_after, changed_by, changed_at)
-		SELECT $1, user_id, level, allow_ssh, allow_sudo, sudo_commands, not_after, $3, $4 FROM permissions WHERE stack_id = $2`,
+		INSERT INTO permissions (stack_id, user_id, level, allow_ssh, allow_sudo, sudo_commands, restricted, not_after, changed_by, changed_at)
+		SELECT $1, user_id, level, allow_ssh, allow_sudo, sudo_commands, restricted, not_after, $3, $4 FROM permissions WHERE stack_id = $2`,
 		to.String(), from.String(), t.entry.Actor, t.Now().Unix())
 	if err != nil {
 		return fmt.Errorf("copy permissions of %s to %s: %w", from, to, err)

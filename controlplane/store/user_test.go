@@ -160,6 +160,7 @@ func TestTx_SetPermission_Sparse(t *testing.T) {
 		{"ssh", authz.Permission{Level: authz.LevelIAMOnly, AllowSSH: true}, 1},
 		{"sudo", authz.Permission{Level: authz.LevelIAMOnly, AllowSudo: true}, 1},
 		{"sudo-commands", authz.Permission{Level: authz.LevelIAMOnly, SudoCommands: must(authz.ParseCommands([]string{"/bin/b x", "/bin/a"}))}, 1},
+		{"restricted", authz.Permission{Level: authz.LevelIAMOnly, Restricted: true}, 1},
 		{"end", authz.Permission{Level: authz.LevelIAMOnly, NotAfter: noon}, 1},
 		{"default-again", authz.Permission{Level: authz.LevelIAMOnly}, 0},
 	} {

@@ -60,7 +60,7 @@ func readModel(t *testing.T) model {
 // passes over those of an answer.
 func own() []string {
 	return []string{"CreateUserProfileResult.SshUsername", "SetPermissionRequest.ExpiresAt", "Permission.ExpiresAt",
-		"SetPermissionRequest.SudoCommands", "Permission.SudoCommands"}
+		"SetPermissionRequest.SudoCommands", "Permission.SudoCommands", "SetPermissionRequest.Restricted", "Permission.Restricted"}
 }
 
 // check compares a JSON value with a shape and returns what is wrong: a member that

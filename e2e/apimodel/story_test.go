@@ -49,7 +49,8 @@ func (w *world) plain(t *testing.T, action string, request any) (status int, bod
 
 func expiring(stack string) controlplane.SetPermissionRequest {
 	end := time.Now().Add(time.Hour).Format(time.RFC3339)
-	return controlplane.SetPermissionRequest{StackId: stack, IamUserArn: alice, ExpiresAt: &end, SudoCommands: &[]string{"/usr/bin/id"}}
+	restricted := true
+	return controlplane.SetPermissionRequest{StackId: stack, IamUserArn: alice, ExpiresAt: &end, SudoCommands: &[]string{"/usr/bin/id"}, Restricted: &restricted}
 }
 
 // story is AWS's own client for Go, unmodified but for the address, in the hands of

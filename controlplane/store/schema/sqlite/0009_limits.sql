@@ -1,5 +1,6 @@
--- What sudo of a permission is limited to. A limit is kept while there is no sudo, so
--- the check of what is no default has one member more, and the table is made anew.
+-- What sudo and keys of a permission are limited to. A limit is kept while there is
+-- nothing to limit, so the check of what is no default has two members more, and the
+-- table is made anew.
 
 -- +goose Up
 CREATE TABLE limited_permissions (
@@ -9,11 +10,13 @@ CREATE TABLE limited_permissions (
     allow_ssh     INTEGER NOT NULL CHECK (allow_ssh IN (0, 1)),
     allow_sudo    INTEGER NOT NULL CHECK (allow_sudo IN (0, 1)),
     sudo_commands TEXT NOT NULL DEFAULT '', -- one a line; '': no limit
+    restricted    INTEGER NOT NULL DEFAULT 0 CHECK (restricted IN (0, 1)), -- 1: keys open sessions alone
     not_after     INTEGER, -- NULL: does not end
     changed_by    TEXT NOT NULL DEFAULT '', -- '': not known
     changed_at    INTEGER NOT NULL DEFAULT 0, -- 0: not known
     PRIMARY KEY (stack_id, user_id),
-    CHECK (level <> 'iam_only' OR allow_ssh = 1 OR allow_sudo = 1 OR sudo_commands <> '' OR not_after IS NOT NULL)
+    CHECK (level <> 'iam_only' OR allow_ssh = 1 OR allow_sudo = 1 OR sudo_commands <> '' OR restricted = 1
+        OR not_after IS NOT NULL)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO limited_permissions (stack_id, user_id, level, allow_ssh, allow_sudo, not_after, changed_by, changed_at)
 SELECT stack_id, user_id, level, allow_ssh, allow_sudo, not_after, changed_by, changed_at FROM permissions;

@@ -162,3 +162,56 @@ func TestControlPlane_SudoCommands_Confirmed(t *testing.T) {
 		})
 	}
 }
+
+// TestControlPlane_SetPermission_Restricted holds R12 in part: that keys open sessions
+// alone is asked for, told, kept when the permission ends, and not lifted by whom it
+// concerns.
+func TestControlPlane_SetPermission_Restricted(t *testing.T) {
+	p := newPlane(t)
+	p.user(t, "alice", keyOne)
+	stack := p.stack(t, "stack")
+	p.grant(t, stack, "alice", "manage", true, true)
+	for _, step := range []struct {
+		name   string
+		pass   time.Duration
+		caller controlplane.Caller
+		req    controlplane.SetPermissionRequest
+		code   controlplane.Code
+		want   bool
+		raises bool
+	}{
+		{"restricted", 0, p.admin, controlplane.SetPermissionRequest{Restricted: ptr(true), ExpiresAt: ptr("2026-03-01T13:00:00Z")}, "", true, true},
+		{"same-again", 0, p.admin, controlplane.SetPermissionRequest{Restricted: ptr(true)}, "", true, false},
+		{"kept-by-others", 0, p.admin, controlplane.SetPermissionRequest{AllowSudo: ptr(false)}, "", true, true},
+		{"lifted-by-oneself", 0, as("alice"), controlplane.SetPermissionRequest{Restricted: ptr(false)}, controlplane.Invalid, true, false},
+		{"kept-after-the-end", 2 * time.Hour, p.admin, controlplane.SetPermissionRequest{AllowSsh: ptr(true)}, "", true, true},
+		{"lifted", 0, p.admin, controlplane.SetPermissionRequest{Restricted: ptr(false)}, "", false, true},
+	} {
+		t.Run(step.name, func(t *testing.T) {
+			p.pass(step.pass)
+			step.req.StackId, step.req.IamUserArn = stack, arn("alice")
+			before := p.serial(t, stack)
+			_, err := p.SetPermission(t.Context(), step.caller, step.req)
+			message := ""
+			if step.code != "" {
+				message = "Unable to change what own keys are limited to."
+			}
+			expectError(t, err, step.code, message)
+			if raised := p.serial(t, stack) != before; raised != step.raises {
+				t.Errorf("serial raised: %v, want %v", raised, step.raises)
+			}
+			shown := p.permissions(t, controlplane.DescribePermissionsRequest{StackId: stack, IamUserArn: arn("alice")})[0]
+			listed, err := p.ListAccess(t.Context(), p.admin, controlplane.ListAccessRequest{StackId: stack})
+			expectError(t, err, "", "")
+			_, b := p.bundle(t, stack)
+			if explained := p.explained(t, p.admin, stack, "alice"); shown.Restricted != step.want || explained.Restricted != step.want ||
+				listed.Access[0].Restricted != step.want || b.Users[0].Restricted != step.want {
+				t.Errorf("shown %+v, explained %v, listed %+v, bundle %+v", shown, explained.Restricted, listed.Access, b.Users)
+			}
+		})
+	}
+	entries := p.audit(t)
+	if got := entries[len(entries)-1].Detail; got["from"] != "iam_only ssh=true sudo=false restricted=true" || got["to"] != "iam_only ssh=true sudo=false" {
+		t.Errorf("the audit log says %q", got)
+	}
+}
