@@ -3,6 +3,8 @@ package controlplane
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -138,14 +140,37 @@ func (c *ControlPlane) compile(ctx context.Context, stack authz.StackID) (store.
 		Issued: wire.FormatTime(b.IssuedAt), Users: []wire.User{}, Settings: set,
 		Log: wire.LogHead{Size: b.Log.Size, Root: b.Log.Hash}, Confirmed: []string{},
 	}
-	for _, g := range authz.Resolve(stack, users, permissions, b.IssuedAt).Grants {
-		text.Users = append(text.Users, wire.UserOf(g))
-	}
+	text.Users = usersIn(stack, users, permissions, b.IssuedAt)
 	for _, id := range confirmed {
 		text.Confirmed = append(text.Confirmed, id.String())
 	}
 	b.Note, err = wire.Seal(text, c.cfg.Signer)
 	return b, err
+}
+
+// usersIn are the users of a stack as they stand in a bundle, sorted by name: who may
+// enter, and without SSH or a key whose permission to enter has ended. The instances
+// tell one whose time is over, and who may be given more of it, from one who was taken
+// off the stack: only the latter's account and home may be removed there.
+func usersIn(stack authz.StackID, users []authz.Profile, permissions []authz.Permission, now time.Time) []wire.User {
+	all := []wire.User{}
+	for _, g := range authz.Resolve(stack, users, permissions, now).Grants {
+		all = append(all, wire.UserOf(g))
+	}
+	permission := make(map[authz.UserID]authz.Permission, len(permissions))
+	for _, p := range permissions {
+		if p.Stack == stack {
+			permission[p.User] = p
+		}
+	}
+	for _, u := range users {
+		p, found := permission[u.ID]
+		if _, err := authz.Enter(u, p, now); found && errors.Is(err, authz.ErrExpired) && !u.Username.IsZero() && u.UID != 0 {
+			all = append(all, wire.User{ID: u.ID.String(), ARN: u.ARN.String(), Name: u.Username.String(), UID: int64(u.UID), Keys: []string{}, SudoCommands: []string{}})
+		}
+	}
+	slices.SortFunc(all, func(a, b wire.User) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
 
 // remember keeps a bundle in memory, unless a newer one is there.

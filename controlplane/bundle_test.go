@@ -179,8 +179,18 @@ func TestControlPlane_Bundle_NotAfter(t *testing.T) {
 	}
 	p.user(t, "bob", keyTwo)
 	p.grant(t, stack, "bob", "show", true, false)
-	if _, b := p.bundle(t, stack); len(b.Users) != 1 || b.Users[0].Name != "bob" {
-		t.Errorf("the next bundle still has %+v", b.Users)
+	_, b = p.bundle(t, stack)
+	if len(b.Users) != 2 || b.Users[0].Name != "alice" || b.Users[1].Name != "bob" || !b.Users[1].SSH {
+		t.Errorf("the next bundle has %+v", b.Users)
+	}
+	if u := b.Users[0]; u.SSH || u.Sudo || len(u.Keys) != 0 {
+		t.Errorf("the next bundle gives her %+v", u)
+	}
+	// Whoever takes her off the stack then has asked for it.
+	_, err = p.SetPermission(t.Context(), p.admin, controlplane.SetPermissionRequest{StackId: stack, IamUserArn: arn("alice"), AllowSsh: ptr(false)})
+	expectError(t, err, "", "")
+	if _, after := p.bundle(t, stack); len(after.Users) != 1 || len(after.Confirmed) != 1 || after.Confirmed[0] != b.Users[0].ID {
+		t.Errorf("taken off, she is in %+v, confirmed %v", after.Users, after.Confirmed)
 	}
 }
 

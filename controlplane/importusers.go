@@ -153,7 +153,7 @@ func (im *importing) replace(ctx context.Context, e *importEntity, before, after
 		if err := im.SetPermission(ctx, left); err != nil {
 			return err
 		}
-		if err := im.raiseIf(ctx, p.Stack, im.access(before, p), im.access(after, left)); err != nil {
+		if err := im.raiseIf(ctx, p.Stack, before.ID, im.access(before, p), im.access(after, left)); err != nil {
 			return err
 		}
 	}

@@ -184,7 +184,7 @@ func setPermission(ctx context.Context, ch *change, user authz.Profile, stack au
 		detail["self"] = "true"
 	}
 	ch.Record(stack.String(), detail)
-	return ch.raiseIf(ctx, stack, ch.access(user, before), ch.access(user, after))
+	return ch.raiseIf(ctx, stack, user.ID, ch.access(user, before), ch.access(user, after))
 }
 
 func describePermission(p authz.Permission) string {

@@ -162,7 +162,7 @@ func (c *ControlPlane) updateUser(ctx context.Context, ch *change, wish profileW
 		return err
 	}
 	for _, p := range permissions {
-		if err := ch.raiseIf(ctx, p.Stack, ch.access(before, p), ch.access(after, p)); err != nil {
+		if err := ch.raiseIf(ctx, p.Stack, before.ID, ch.access(before, p), ch.access(after, p)); err != nil {
 			return err
 		}
 	}
@@ -257,7 +257,7 @@ func deleteUser(ctx context.Context, ch *change, arn authz.ARN) error {
 		return err
 	}
 	for _, perm := range permissions {
-		if err := ch.raiseIf(ctx, perm.Stack, ch.access(p, perm), nil); err != nil {
+		if err := ch.raiseIf(ctx, perm.Stack, p.ID, ch.access(p, perm), stackAccess{}); err != nil {
 			return err
 		}
 	}
@@ -265,32 +265,37 @@ func deleteUser(ctx context.Context, ch *change, arn authz.ARN) error {
 	return ch.DeleteUser(ctx, p.ID)
 }
 
-// access is what authz.Resolve gives one user on the stack of a permission. A stack's
-// access is the sum of its users', so a change to one user can be judged by him alone.
-func (ch *change) access(u authz.Profile, p authz.Permission) []authz.Grant {
-	return authz.Resolve(p.Stack, []authz.Profile{u}, []authz.Permission{p}, ch.Now()).Grants
+// stackAccess is what one user has on a stack.
+type stackAccess struct {
+	grants []authz.Grant // one, or none
+	told   []wire.User   // how he stands in a bundle, if he does
 }
 
-// inBundle is how grants stand in a bundle.
-func inBundle(grants []authz.Grant) (users []wire.User) {
-	for _, g := range grants {
-		users = append(users, wire.UserOf(g))
+// access is what one user has on the stack of a permission. A stack's access is the sum
+// of its users', so a change to one user can be judged by him alone.
+func (ch *change) access(u authz.Profile, p authz.Permission) stackAccess {
+	users, permissions, now := []authz.Profile{u}, []authz.Permission{p}, ch.Now()
+	return stackAccess{authz.Resolve(p.Stack, users, permissions, now).Grants, usersIn(p.Stack, users, permissions, now)}
+}
+
+// loses reports whether after has less than before: no place in the bundle, no grant,
+// less sudo.
+func (before stackAccess) loses(after stackAccess) bool {
+	switch {
+	case len(after.told) == 0, len(before.grants) > 0 && len(after.grants) == 0:
+		return len(before.told) > 0
 	}
-	return users
+	return len(before.grants) > 0 && !before.grants[0].KeepsSudo(after.grants[0])
 }
 
-// raiseIf raises a stack's serial if its access changed, and confirms what the change
-// takes away: somebody asked for it.
-func (ch *change) raiseIf(ctx context.Context, stack authz.StackID, before, after []authz.Grant) error {
-	if reflect.DeepEqual(inBundle(before), inBundle(after)) {
+// raiseIf raises a stack's serial if a user's access changed, and confirms what the
+// change takes away: somebody asked for it.
+func (ch *change) raiseIf(ctx context.Context, stack authz.StackID, user authz.UserID, before, after stackAccess) error {
+	if slices.EqualFunc(before.told, after.told, func(b, a wire.User) bool { return reflect.DeepEqual(b, a) }) {
 		return nil
 	}
-	for _, b := range before {
-		i := slices.IndexFunc(after, func(a authz.Grant) bool { return a.User == b.User })
-		if i >= 0 && b.KeepsSudo(after[i]) {
-			continue
-		}
-		if err := ch.ConfirmRemoval(ctx, stack, b.User); err != nil {
+	if before.loses(after) {
+		if err := ch.ConfirmRemoval(ctx, stack, user); err != nil {
 			return err
 		}
 	}
