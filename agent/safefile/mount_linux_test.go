@@ -47,6 +47,8 @@ func inNamespace(t *testing.T) {
 		"mounted-file":  {"mode=755", mountedFile},
 		"mounted-on":    {"mode=755", mountedOn},
 		"across-mounts": {"mode=755", acrossMounts},
+		"in-a-home":     {"mode=755", inHome},
+		"home-itself":   {"mode=755", homeItself},
 	}
 	for situation, test := range tests {
 		t.Run(situation, func(t *testing.T) {
@@ -148,4 +150,54 @@ func acrossMounts(t *testing.T, dir string) {
 		t.Errorf("Replace = %v, %v", changed, err)
 	}
 	wantTree(t, dir, oldTree+"drwxr-xr-x folder USER\n-rw------- folder/file USER 1 \"x\"\n")
+}
+
+// inHome: what is mounted in a home, even of the same file system, is neither packed
+// nor touched when the rest goes.
+func inHome(t *testing.T, dir string) {
+	must(t, os.MkdirAll(dir+"/alice/folder/mounted", 0o755))
+	must(t, os.Mkdir(dir+"/outside", 0o755))
+	must(t, os.Mkdir(dir+"/kept", 0o755))
+	put(t, dir+"/outside/file", "stays")
+	put(t, dir+"/alice/mounted", "")
+	put(t, dir+"/alice/goes", "")
+	must(t, unix.Mount(dir+"/outside", dir+"/alice/folder/mounted", "", unix.MS_BIND, ""))
+	must(t, unix.Mount(dir+"/outside/file", dir+"/alice/mounted", "", unix.MS_BIND, ""))
+	home := safefile.Home{Path: dir + "/alice", UID: uint32(os.Getuid())}
+	var w safefile.Writer
+	if err := w.Pack(t.Context(), home, dir+"/kept/alice.tar"); !errors.Is(err, safefile.ErrMount) {
+		t.Errorf("Pack = %v, want %v", err, safefile.ErrMount)
+	}
+	if err := w.RemoveHome(t.Context(), home); !errors.Is(err, safefile.ErrMount) {
+		t.Errorf("RemoveHome = %v, want %v", err, safefile.ErrMount)
+	}
+	must(t, unix.Unmount(dir+"/alice/folder/mounted", 0))
+	must(t, unix.Unmount(dir+"/alice/mounted", 0))
+	wantTree(t, dir, `drwxr-xr-x alice USER
+drwxr-xr-x alice/folder USER
+drwxr-xr-x alice/folder/mounted USER
+-rw------- alice/mounted USER 1 ""
+`+oldTree+`drwxr-xr-x kept USER
+drwxr-xr-x outside USER
+-rw------- outside/file USER 1 "stays"
+`)
+	must(t, w.RemoveHome(t.Context(), home))
+}
+
+func homeItself(t *testing.T, dir string) {
+	must(t, os.MkdirAll(dir+"/alice", 0o755))
+	must(t, os.Mkdir(dir+"/outside", 0o755))
+	put(t, dir+"/outside/file", "stays")
+	must(t, unix.Mount(dir+"/outside", dir+"/alice", "", unix.MS_BIND, ""))
+	defer func() { must(t, unix.Unmount(dir+"/alice", 0)) }()
+	home := safefile.Home{Path: dir + "/alice", UID: uint32(os.Getuid())}
+	before := tree(t, dir)
+	for what, err := range map[string]error{
+		"Pack":       safefile.Writer{}.Pack(t.Context(), home, dir+"/alice.tar"),
+		"RemoveHome": safefile.Writer{}.RemoveHome(t.Context(), home),
+	} {
+		if !errors.Is(err, safefile.ErrMount) || tree(t, dir) != before {
+			t.Errorf("%s = %v, want %v", what, err, safefile.ErrMount)
+		}
+	}
 }

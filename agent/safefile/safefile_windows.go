@@ -1,6 +1,9 @@
 package safefile
 
-import "errors"
+import (
+	"context"
+	"errors"
+)
 
 // Windows is not there yet: nothing is written, and that is said.
 
@@ -31,3 +34,8 @@ func readModel(string, int64) (Model, error) { return Model{}, errors.ErrUnsuppo
 func read(string, int64) ([]byte, Attr, error) { return nil, Attr{}, errors.ErrUnsupported }
 
 func readSpooled(string, int64) ([]byte, Attr, error) { return nil, Attr{}, errors.ErrUnsupported }
+
+func (w Writer) pack(context.Context, Home, string) error { return errors.ErrUnsupported }
+func (w Writer) removeHome(context.Context, Home) error   { return errors.ErrUnsupported }
+func (w Writer) link(string, string) error                { return errors.ErrUnsupported }
+func (w Writer) unlink(string) error                      { return errors.ErrUnsupported }
