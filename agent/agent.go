@@ -74,6 +74,12 @@ type Agent struct {
 	// ProveHook says in what the installed login hook does not answer for a grant's
 	// first key as the grant wants it; nil asks nobody.
 	ProveHook func(ctx context.Context, g authz.Grant) error
+	// Logins returns the logins that sshd's log tells of since the mark, and the mark
+	// after them; nil reads none. Foreign lists the access that is not of the ledger,
+	// where keys in homes of our accounts may be allowed; nil looks for none. Both are
+	// called beside the passes, one at a time.
+	Logins  func(ctx context.Context, mark string) (uses []wire.Use, next string, err error)
+	Foreign func(ctx context.Context, owned plan.Ledger, allowed bool) (wire.Inventory, error)
 
 	bundle *wire.Bundle // the newest accepted; nil before the first
 	// What the bundle says, parsed once: every look asks for it, and its keys take time.
@@ -94,6 +100,7 @@ type Agent struct {
 	contest contest
 	clock   clock
 	glass   glass
+	beside  beside
 	untrue  error     // what the last self-test found
 	froze   bool      // the last pass found the machine frozen
 	looked  time.Time // when the last pass ended
@@ -291,7 +298,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	go func() { defer close(sent); out.run(ctx) }()
 	defer func() { cancel(); <-sent }()
 
-	answers := make(chan fetched)
+	answers, looked := make(chan fetched), make(chan findings)
 	ask := func(after time.Duration) {
 		epoch, serial := a.version()
 		wait := client.MaxWait
@@ -301,6 +308,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		go a.ask(ctx, after, epoch, serial, wait, answers)
 	}
 	a.passAndReport(ctx, out, true)
+	a.lookBeside(ctx, looked)
 	ask(0)
 	// The timer is set by passes alone: answers, good or bad, do not put off the
 	// next look at the machine.
@@ -318,6 +326,10 @@ func (a *Agent) Run(ctx context.Context) error {
 			errorsInRow = rest(newer, err, f.took, errorsInRow, ask)
 			newer = newer || back // either is a cause of ours to change the machine
 			look = newer
+		case f := <-looked:
+			a.found(f, out)
+		case r := <-out.taken:
+			a.noteBeside(a.acknowledged(r))
 		case <-timer.C:
 			look = true
 		case <-a.Wake:
@@ -329,6 +341,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 		if look {
 			a.passAndReport(ctx, out, newer)
+			a.lookBeside(ctx, looked)
 			timer.Reset(a.nextLook())
 		}
 	}
@@ -410,7 +423,7 @@ func (a *Agent) passAndReport(ctx context.Context, out *outbox, newer bool) {
 		out.put(report)
 	}
 	report.Steps = slices.DeleteFunc(slices.Clone(report.Steps), func(s wire.Result) bool { return s.Error == "" })
-	a.reported, a.settled = text, content(report)
+	a.reported, a.settled, a.beside.last = text, content(report), report
 }
 
 // done lists the steps that a pass took, none where one did not succeed: what is

@@ -45,6 +45,7 @@ func (a *Agent) Explain(ctx context.Context, user authz.Username) (Explanation, 
 	if _, why := a.stale(); why != nil {
 		e.fact(why.Error())
 	}
+	e.uses(a.Cache, user)
 	e.account(have, owned, a.Layout, user)
 	for _, r := range p.Refused {
 		if r.Name == user.String() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,16 +18,20 @@ type outbox struct {
 	source Source
 	log    *slog.Logger
 	wake   chan struct{}
+	// taken gets each report that the control plane took, if it carried more than what
+	// a pass came to.
+	taken chan wire.Report
 
 	mu      sync.Mutex
 	waiting []wire.Report // guarded by mu
+	sending wire.Report   // guarded by mu; zero: none
 }
 
 // maxWaiting bounds the reports kept; the oldest goes first.
 const maxWaiting = 100
 
 func newOutbox(source Source, log *slog.Logger) *outbox {
-	return &outbox{source: source, log: log, wake: make(chan struct{}, 1)}
+	return &outbox{source: source, log: log, wake: make(chan struct{}, 1), taken: make(chan wire.Report)}
 }
 
 func (o *outbox) put(r wire.Report) {
@@ -45,12 +50,21 @@ func (o *outbox) put(r wire.Report) {
 func (o *outbox) next() (wire.Report, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.sending = wire.Report{}
 	if len(o.waiting) == 0 {
 		return wire.Report{}, false
 	}
-	r := o.waiting[0]
+	o.sending = o.waiting[0]
 	o.waiting = o.waiting[1:]
-	return r, true
+	return o.sending, true
+}
+
+// carries reports whether a report that carries more than what a pass came to is on its
+// way, or taken and not yet noted.
+func (o *outbox) carries() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return carries(o.sending) || slices.ContainsFunc(o.waiting, carries)
 }
 
 // run sends until the context ends.
@@ -72,6 +86,12 @@ func (o *outbox) run(ctx context.Context) {
 func (o *outbox) send(ctx context.Context, r wire.Report) {
 	for attempt := 0; ; attempt++ {
 		err := o.source.Report(ctx, r)
+		if err == nil && carries(r) {
+			select {
+			case <-ctx.Done(): // it is told again: that does no harm
+			case o.taken <- r:
+			}
+		}
 		if err == nil || ctx.Err() != nil {
 			return
 		}

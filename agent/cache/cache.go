@@ -41,6 +41,8 @@ const (
 	seenFile     = "seen.json"
 	ledgerFile   = "ledger.json"
 	statusFile   = "status.json"
+	usesFile     = "uses.json"
+	foreignFile  = "inventory.json"
 	passLock     = "pass.lock"
 	runLock      = "run.lock"
 )
@@ -157,7 +159,7 @@ func (d *Dir) SaveStatus(s Status) error { return d.store(statusFile, s) }
 // Forget removes everything of the folder, the identity last, and the folders. The
 // one above stays while it holds what was taken from revoked users.
 func (d *Dir) Forget() error {
-	for _, name := range []string{bundleFile, goodFile, heldFile, trialFile, seenFile, statusFile, ledgerFile, identityFile, passLock, runLock} {
+	for _, name := range []string{bundleFile, goodFile, heldFile, trialFile, seenFile, statusFile, usesFile, foreignFile, ledgerFile, identityFile, passLock, runLock} {
 		if err := d.files.Remove(filepath.Join(d.path, name)); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 
 	"latchkey/agent/plan"
 	"latchkey/authz"
+	"latchkey/authz/wire"
 )
 
 // Observe is not there for Windows yet.
@@ -21,4 +22,9 @@ func (h *Host) apply(context.Context, plan.Step) error { return errors.ErrUnsupp
 
 func (h *Host) applyAll(_ context.Context, steps []plan.Step) []error {
 	return slices.Repeat([]error{errors.ErrUnsupported}, len(steps))
+}
+
+// Logins is not there for Windows yet.
+func (h *Host) Logins(context.Context, string) ([]wire.Use, string, error) {
+	return nil, "", errors.ErrUnsupported
 }

@@ -34,6 +34,9 @@ type Layout struct {
 	CronSpools []string
 	AtSpools   []string
 	LingerDir  string // logind's: an empty file for each user that lingers
+	// AuthLogs is where sshd's lines go on a machine without a journal: distributions
+	// differ.
+	AuthLogs []string
 }
 
 // Linux is the layout of a Linux machine.
@@ -57,6 +60,7 @@ func Linux() Layout {
 		CronSpools:  []string{"/var/spool/cron/crontabs", "/var/spool/cron/tabs", "/var/spool/cron"},
 		AtSpools:    []string{"/var/spool/cron/atjobs", "/var/spool/atjobs", "/var/spool/at"},
 		LingerDir:   "/var/lib/systemd/linger",
+		AuthLogs:    []string{"/var/log/auth.log", "/var/log/secure"},
 	}
 }
 

@@ -10,7 +10,9 @@ import (
 )
 
 const canonicalReport = `{"epoch":1,"serial":7,"at":"2026-11-22T12:00:00Z","steps":[{"what":"account alice","code":"","error":""}],` +
-	`"refused":[],"facts":{"hostname":"web-1","os":"linux","platform":"debian 12","architecture":"x86_64","agent":"1","address":"10.0.0.1"}}` + "\n"
+	`"refused":[],"facts":{"hostname":"web-1","os":"linux","platform":"debian 12","architecture":"x86_64","agent":"1","address":"10.0.0.1"},` +
+	`"uses":[{"name":"alice","fingerprint":"SHA256:fe85JkIjo8VPe+XqXJGH5Mau1EMFdK1OdKvJUFicyA8","at":"2026-11-22T11:59:00Z","proved":true}],` +
+	`"inventory":{"at":"","entries":[],"more":0}}` + "\n"
 
 func TestDecode(t *testing.T) {
 	var r wire.Report
@@ -101,7 +103,7 @@ func TestDecode_ErrorIsSilent(t *testing.T) {
 func TestEncode(t *testing.T) {
 	got, err := wire.Encode(wire.Report{At: `null "null" \`, Facts: wire.Facts{Hostname: "<a&b>\n", OS: `\"n`}})
 	want := `{"epoch":0,"serial":0,"at":"null \"null\" \\","steps":[],"refused":[],"facts":{"hostname":"<a&b>\n","os":"\\\"n",` +
-		`"platform":"","architecture":"","agent":"","address":""}}` + "\n"
+		`"platform":"","architecture":"","agent":"","address":""},"uses":[],"inventory":{"at":"","entries":[],"more":0}}` + "\n"
 	if err != nil || string(got) != want {
 		t.Errorf("got  %swant %serror %v", got, want, err)
 	}

@@ -65,7 +65,7 @@ func (p program) agent(w io.Writer) (*agent.Agent, error) {
 	}
 	machine := p.machine()
 	return &agent.Agent{
-		Identity: identity, Cache: dir, Source: source, Machine: machine, ProveHook: machine.ProveHook, Layout: plan.Linux(),
+		Identity: identity, Cache: dir, Source: source, Machine: machine, ProveHook: machine.ProveHook, Logins: machine.Logins, Layout: plan.Linux(),
 		Facts: p.facts(identity.Server), Log: log, Interval: defaultInterval, Now: time.Now, Built: built(),
 	}, nil
 }

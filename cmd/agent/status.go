@@ -37,6 +37,8 @@ type account struct {
 	Name  string `json:"name"`
 	UID   string `json:"uid"`
 	State string `json:"state"`
+	// LastLogin is when somebody was last seen to log in, RFC 3339; empty: never.
+	LastLogin string `json:"last_login"`
 }
 
 func (p program) status() *cobra.Command {
@@ -76,9 +78,17 @@ func stateOf(a *agent.Agent) (state, error) {
 	if err != nil {
 		return s, err
 	}
+	uses, err := a.Cache.Uses()
+	if err != nil {
+		return s, err
+	}
+	last := map[string]string{}
+	for _, u := range uses.Seen {
+		last[u.Name] = max(last[u.Name], u.At) // of one form and zone
+	}
 	s.SSHD, s.Accounts = owned.SSHD, []account{}
 	for u, o := range owned.Accounts {
-		s.Accounts = append(s.Accounts, account{u.String(), o.UID.String(), string(o.State)})
+		s.Accounts = append(s.Accounts, account{u.String(), o.UID.String(), string(o.State), last[u.String()]})
 	}
 	slices.SortFunc(s.Accounts, func(a, b account) int {
 		if a.Name < b.Name {
@@ -89,10 +99,10 @@ func stateOf(a *agent.Agent) (state, error) {
 	if f, found := a.Cache.Frozen(); found {
 		s.Frozen = &f
 	}
-	last, err := a.Cache.Status()
+	pass, err := a.Cache.Status()
 	switch {
 	case err == nil:
-		s.Last = &last
+		s.Last = &pass
 	case !errors.Is(err, fs.ErrNotExist):
 		return s, err
 	}
@@ -119,10 +129,10 @@ func printState(cmd *cobra.Command, s state) error {
 	}
 	rows = nil
 	for _, a := range s.Accounts {
-		rows = append(rows, []string{a.Name, a.UID, a.State})
+		rows = append(rows, []string{a.Name, a.UID, a.State, a.LastLogin})
 	}
 	cmd.Println()
-	if err := cli.Table(cmd.OutOrStdout(), []string{"ACCOUNT", "UID", "STATE"}, rows); err != nil || s.Last == nil {
+	if err := cli.Table(cmd.OutOrStdout(), []string{"ACCOUNT", "UID", "STATE", "LAST LOGIN"}, rows); err != nil || s.Last == nil {
 		return err
 	}
 	for _, r := range s.Last.Report.Refused {

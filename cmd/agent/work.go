@@ -134,7 +134,7 @@ the machine stays as it is. --take-removals takes such a bundle.`,
 		if err != nil {
 			return err
 		}
-		if err := a.Source.Report(cmd.Context(), report); err != nil {
+		if err := a.Send(cmd.Context(), report); err != nil {
 			cmd.PrintErrf("latchkey-agent: the control plane was not told: %s\n", cli.Text(err.Error()))
 		}
 		return printReport(cmd, report)
