@@ -137,7 +137,8 @@ func buildActionRules() map[Action]ActionRule {
 	add("opsworks:", ActionRule{ScopeAccount, LevelDeny}, `
 		CreateStack CreateUserProfile DeleteUserProfile DescribeOperatingSystems DescribeUserProfiles UpdateUserProfile`)
 	add("opsworks:", ActionRule{ScopeSelf, LevelDeny}, `DescribeMyUserProfile UpdateMyUserProfile`)
-	add("latchkey:", ActionRule{ScopeStack, LevelManage}, `CreateJoinToken ExplainAccess ListAccess UpdateStackSettings`)
+	add("latchkey:", ActionRule{ScopeStack, LevelManage}, `CreateJoinToken DescribeUnmanagedAccess ExplainAccess ListAccess
+		UpdateStackSettings`)
 	add("latchkey:", ActionRule{ScopeStack, LevelShow}, `DescribeStackSettings`)
 	add("latchkey:", ActionRule{ScopeUser, LevelDeny}, `
 		DescribeUser PutUserPolicy DeleteUserPolicy AttachUserPolicy DetachUserPolicy PutUserPermissionsBoundary
@@ -146,6 +147,6 @@ func buildActionRules() map[Action]ActionRule {
 	add("latchkey:", ActionRule{ScopeAccount, LevelDeny}, `
 		CreateGroup DeleteGroup DescribeGroups AddUserToGroup RemoveUserFromGroup PutGroupPolicy DeleteGroupPolicy
 		AttachGroupPolicy DetachGroupPolicy CreatePolicy UpdatePolicy DeletePolicy DescribePolicies BatchAuthorize
-		SimulatePolicy ImportIam ImportUsers`)
+		SimulatePolicy ImportIam ImportUsers ListLastUses`)
 	return rules
 }

@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"errors"
+	"time"
 
 	"latchkey/authz"
 	"latchkey/authz/iam"
@@ -94,7 +95,8 @@ func (c *ControlPlane) accessOn(
 	if err != nil {
 		return nil, err
 	}
-	return showAccess(st, authz.Resolve(stack, users, permissions, c.cfg.Now())), nil
+	uses, err := v.KeyUsesOn(ctx, stack, authz.UserID{})
+	return showAccess(st, authz.Resolve(stack, users, permissions, c.cfg.Now()), lastLogins(uses)), err
 }
 
 // usersAbout are those of a stack who may have a way in, or the one asked about.
@@ -128,7 +130,11 @@ func (c *ControlPlane) accessOfUser(ctx context.Context, v store.View, who princ
 	var entries []AccessEntry
 	for _, st := range visible {
 		access := authz.Resolve(st.ID, []authz.Profile{user}, []authz.Permission{permission(st.ID)}, c.cfg.Now())
-		entries = append(entries, showAccess(st, access)...)
+		uses, err := v.KeyUsesOn(ctx, st.ID, user.ID)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, showAccess(st, access, lastLogins(uses))...)
 	}
 	return entries, nil
 }
@@ -158,13 +164,14 @@ func (c *ControlPlane) stacksAbout(ctx context.Context, v store.View, who princi
 	return visible, nil
 }
 
-func showAccess(st store.Stack, access authz.Access) []AccessEntry {
+func showAccess(st store.Stack, access authz.Access, last map[authz.UserID]time.Time) []AccessEntry {
 	var entries []AccessEntry
 	for _, g := range access.Grants {
 		e := AccessEntry{
 			StackId: st.ID.String(), StackName: st.Name, IamUserArn: g.ARN.String(),
 			SshUsername: g.Username.String(), Uid: int64(g.UID), Sudo: g.Sudo, SudoCommands: g.SudoCommands.List(),
 			Restricted: g.Restricted, Keys: int64(len(g.Keys)),
+			LastLoginAt: instantOf(last[g.User]),
 		}
 		if !g.NotAfter.IsZero() {
 			e.ExpiresAt = timestamp(g.NotAfter)

@@ -51,6 +51,9 @@ func (c *ControlPlane) showUser(ctx context.Context, v store.View, u authz.Profi
 	if out.InlinePolicies, out.AttachedPolicies, err = c.showPolicies(ctx, v, store.HeldByUser(u.ID)); err != nil {
 		return out, err
 	}
-	out.AccessKeys, err = showKeys(ctx, v, u)
+	if out.AccessKeys, err = showKeys(ctx, v, u); err != nil {
+		return out, err
+	}
+	out.SshKeys, out.LastLoginAt, err = usesOf(ctx, v, u)
 	return out, err
 }

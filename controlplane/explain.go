@@ -69,7 +69,10 @@ func (c *ControlPlane) explain(ctx context.Context, v store.View, stack authz.St
 	if err := c.explainRights(ctx, v, &out, stack, them); err != nil {
 		return out, err
 	}
-	return out, c.explainInstances(ctx, v, &out, st, why)
+	if err := c.explainInstances(ctx, v, &out, st, why); err != nil {
+		return out, err
+	}
+	return out, explainUses(ctx, v, &out, stack, them.ID)
 }
 
 func showExplanation(st store.Stack, set wire.Settings, u authz.Profile, worth Permission, why authz.Explanation) ExplainAccessResponse {

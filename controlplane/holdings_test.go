@@ -108,6 +108,7 @@ func TestControlPlane_DescribeUser(t *testing.T) {
 	nothing := controlplane.DescribeUserResponse{
 		IamUserArn: arn("alice"), Groups: []string{}, InlinePolicies: []controlplane.InlinePolicy{}, AttachedPolicies: []string{},
 		GroupPolicies: []controlplane.GroupPolicy{}, Tags: map[string]string{}, AccessKeys: []controlplane.AccessKey{},
+		SshKeys: []controlplane.SshKeyUse{},
 	}
 	if diff := cmp.Diff(nothing, p.holds(t, "alice")); diff != "" {
 		t.Errorf("nothing:\n%s", diff)
@@ -129,7 +130,7 @@ func TestControlPlane_DescribeUser(t *testing.T) {
 		GroupPolicies: []controlplane.GroupPolicy{
 			{GroupName: "Team", PolicyName: "rules"}, {GroupName: "Team", PolicyName: "Rules", Managed: true},
 		},
-		PermissionsBoundary: "LatchkeyFullAccess", Tags: map[string]string{"team": "web"},
+		PermissionsBoundary: "LatchkeyFullAccess", Tags: map[string]string{"team": "web"}, SshKeys: []controlplane.SshKeyUse{},
 		AccessKeys: []controlplane.AccessKey{{AccessKeyId: k.AccessKeyId, Status: "Active", CreatedAt: "2026-03-01T12:00:00+00:00"}},
 	}
 	if diff := cmp.Diff(want, p.holds(t, "alice")); diff != "" {

@@ -66,6 +66,8 @@ type DescribeUserResponse struct {
 	PermissionsBoundary string `json:",omitempty" doc:"name of a managed policy"`
 	Tags                map[string]string
 	AccessKeys          []AccessKey
+	SshKeys             []SshKeyUse `doc:"that the user has, and others that were used"`
+	LastLoginAt         string      `json:",omitempty" doc:"on any instance; absent: never"`
 }
 
 // InlinePolicy is a policy that one user or group has for itself.

@@ -115,6 +115,7 @@ type ExplainAccessResponse struct {
 type SshKey struct {
 	Type        string
 	Fingerprint string `doc:"SHA-256, as ssh-keygen prints it"`
+	LastUsedAt  string `json:",omitempty" doc:"on an instance of the stack; absent: never"`
 }
 
 // ActionDecision is what a user may do on the stack, asked without a source address.
@@ -135,6 +136,7 @@ type InstanceAccess struct {
 	UpToDate      bool
 	Account       string `doc:"applied: the account is, or is not, there as AppliedSerial says; refused; failed; none: nothing reported yet"`
 	AccountReason string `json:",omitempty" doc:"of refused and failed, in the instance's words"`
+	LastLoginAt   string `json:",omitempty" doc:"when the user was last seen to log in; absent: never"`
 }
 
 // ListAccessRequest asks by stack who may enter, by user where, or about one pair.
@@ -162,4 +164,5 @@ type AccessEntry struct {
 	Restricted   bool     `json:",omitempty" doc:"SSH keys open sessions alone"`
 	Keys         int64    `doc:"how many; without any nobody can log in"`
 	ExpiresAt    string   `json:",omitempty"`
+	LastLoginAt  string   `json:",omitempty" doc:"on an instance of the stack; absent: never"`
 }

@@ -27,14 +27,17 @@ const (
 var errSerialUnknown = name.Refuse("serial_unknown", "report is about a serial that was never issued")
 
 // Report keeps an instance's receipt, what it says of itself, what that comes to in
-// commands and service errors, and counts as a sight. The newest ten receipts of an instance are kept; of each at most a
-// thousand lines, bounded and printable.
+// commands and service errors, when it saw people log in and what access on it is not
+// ours, and counts as a sight. The newest ten receipts of an instance are kept; of each at
+// most a thousand lines, bounded and printable.
 func (c *ControlPlane) Report(ctx context.Context, id authz.InstanceID, r wire.Report) error {
 	now := c.cfg.Now()
 	facts := cleanFacts(r.Facts)
 	r.Facts = wire.Facts(facts)
 	r.At, r.Steps, r.Refused = clean(r.At, maxFact), cleanLines(r.Steps), cleanLines(r.Refused)
-	body, err := json.Marshal(r)
+	said := r // less what is kept by itself
+	said.Uses, said.Inventory = nil, wire.Inventory{}
+	body, err := json.Marshal(said)
 	if err != nil {
 		return fmt.Errorf("encode report of %s: %w", id, err)
 	}
@@ -50,8 +53,14 @@ func (c *ControlPlane) Report(ctx context.Context, id authz.InstanceID, r wire.R
 		if r.Serial < 0 || r.Epoch < 0 || r.Epoch > c.epoch || r.Epoch == c.epoch && r.Serial > serial {
 			return &Error{Code: Invalid, Message: errSerialUnknown.Text, Err: errSerialUnknown}
 		}
+		if err := keepUses(ctx, o, i, r.Uses, now); err != nil {
+			return err
+		}
+		if err := keepInventory(ctx, o, i, r.Inventory, now); err != nil {
+			return err
+		}
 		before, err := o.Receipts(ctx, id)
-		if err != nil {
+		if err != nil || onlyCarries(before, r) {
 			return err
 		}
 		if err := o.PutServiceErrors(ctx, id, serviceErrors(before, r, now), serviceErrorsKept); err != nil {

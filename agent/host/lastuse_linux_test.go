@@ -78,7 +78,7 @@ func TestLoginsInFile(t *testing.T) {
 func TestLoginsInJournal(t *testing.T) {
 	entries := map[string]string{"": "c1", "c1": "c2", "c2": ""}
 	var asked []string
-	h := &Host{Run: func(_ context.Context, tool string, args ...string) (string, error) {
+	h := &Host{Run: func(_ context.Context, _, tool string, args ...string) (string, error) {
 		after, line := "", tool+" "+strings.Join(args, " ")
 		for _, a := range args {
 			if c, found := strings.CutPrefix(a, "--after-cursor="); found {

@@ -1,5 +1,7 @@
 package wire
 
+import "time"
+
 // Report is what an instance says it did with a bundle: its receipt. The
 // request that carries it is signed by the instance.
 type Report struct {
@@ -30,6 +32,9 @@ type Use struct {
 	Proved bool `json:"proved"`
 }
 
+// Instant reads At, or returns ErrTime.
+func (u Use) Instant() (time.Time, error) { return parseTime(u.At) }
+
 // MaxUnmanaged bounds the entries of an inventory.
 const MaxUnmanaged = 1000
 
@@ -41,11 +46,14 @@ type Inventory struct {
 	More    int         `json:"more"`    // how many more there are
 }
 
+// Instant reads At, or returns ErrTime, also where none was taken.
+func (i Inventory) Instant() (time.Time, error) { return parseTime(i.At) }
+
 // Unmanaged is one access that is not ours.
 type Unmanaged struct {
 	Kind    string `json:"kind"`    // see the constants
 	Account string `json:"account"` // an account, or whom sudoers names: %GROUP, ALL, #UID
-	File    string `json:"file"`    // where it stands; empty for what stands in no file of its own
+	Place   string `json:"place"`   // the file it stands in; empty for what stands in no file of its own
 	What    string `json:"what"`    // a key's type and fingerprint, a rule's sort, a group
 }
 

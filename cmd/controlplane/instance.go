@@ -14,7 +14,7 @@ func newInstance() *cobra.Command {
 		Example: "  latchkey instance list --stack web",
 	}
 	conn := connectionFlags(cmd)
-	return cli.Group(cmd, instanceList(conn), instanceRename(conn), instanceCommands(conn), instanceErrors(conn),
+	return cli.Group(cmd, instanceList(conn), instanceShow(conn), instanceRename(conn), instanceCommands(conn), instanceErrors(conn),
 		instanceDeregister(conn))
 }
 

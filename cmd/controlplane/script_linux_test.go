@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"latchkey/authz"
 	"latchkey/authz/wire"
 	"latchkey/cmd/internal/cli"
 )
@@ -41,6 +43,8 @@ func TestMain(m *testing.M) {
 //	status CODE PROG…    run; it must end with this status, say nothing on stderr, and answer
 //	keep NAME            put what was printed last into a variable
 //	join TOKEN           enrol an instance with a token, as the agent would
+//	report FILE          send a report as the instance that joined last; $NOW in it is
+//	                     the present instant
 //	terminate            send SIGTERM to what runs in the background
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -49,7 +53,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ready": ready, "refused": refused, "status": status, "keep": keep, "join": join, "terminate": terminate,
+			"ready": ready, "refused": refused, "status": status, "keep": keep, "join": join, "report": sendReport, "terminate": terminate,
 		},
 	})
 }
@@ -140,26 +144,57 @@ func keep(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 }
 
-func join(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: join TOKEN")
-	}
-	token, err := wire.ParseJoinToken(args[0])
-	ts.Check(err)
+// server returns where the server is and a client that trusts it.
+func server(ts *testscript.TestScript) (string, *http.Client) {
 	at, err := readEndpoint(ts.MkAbs("data"))
 	ts.Check(err)
 	text, err := os.ReadFile(at.CA)
 	ts.Check(err)
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(text)
+	return at.URL, &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}}
+}
+
+func sendReport(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: report FILE")
+	}
+	var r wire.Report
+	ts.Check(json.Unmarshal([]byte(strings.ReplaceAll(ts.ReadFile(args[0]), "$NOW", wire.FormatTime(time.Now()))), &r))
+	body, err := wire.Encode(r)
+	ts.Check(err)
+	id, err := authz.ParseInstanceID(ts.Getenv("INSTANCE"))
+	ts.Check(err)
+	key := ed25519.NewKeyFromSeed([]byte(ts.ReadFile("instance.seed")))
+	url, client := server(ts)
+	const target = "/agent/v1/report"
+	req, err := http.NewRequest(http.MethodPost, url+target, bytes.NewReader(body))
+	ts.Check(err)
+	req.Header.Set("Authorization", wire.SignRequest(key, id, req.Method, target, body, time.Now()))
+	resp, err := client.Do(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusNoContent {
+		answer, _ := io.ReadAll(resp.Body)
+		ts.Fatalf("report: %s: %s", resp.Status, answer)
+	}
+}
+
+func join(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: join TOKEN")
+	}
+	token, err := wire.ParseJoinToken(args[0])
+	ts.Check(err)
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("instance.seed"), key.Seed(), 0o600))
 	e := wire.Enroll{Secret: token.Secret(), Facts: wire.Facts{Hostname: "host-1", OS: "linux", Platform: "debian 12", Agent: "1.0"}}
 	e.Sign(key)
 	body, err := wire.Encode(e)
 	ts.Check(err)
-	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}}
-	resp, err := client.Post(at.URL+"/agent/v1/enroll", "application/json", bytes.NewReader(body))
+	url, client := server(ts)
+	resp, err := client.Post(url+"/agent/v1/enroll", "application/json", bytes.NewReader(body))
 	ts.Check(err)
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)

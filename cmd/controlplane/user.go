@@ -178,14 +178,21 @@ func userList(conn *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list [USER...]",
 		Short:   "List profiles: those named, or all",
-		Example: "  latchkey user list --json",
+		Example: "  latchkey user list --json\n  latchkey user list --unused-since 90d",
 		Args:    cli.Args("[USER...]"),
 	}
+	unused := cmd.Flags().String("unused-since", "", "only users who logged in to no instance for so long, or since an instant: `90d`")
 	asJSON := cli.JSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := conn.dial()
 		if err != nil {
 			return err
+		}
+		if *unused != "" && len(args) > 0 {
+			return cli.Usage("", "users and --unused-since are both given")
+		}
+		if *unused != "" {
+			return userUnused(cmd, c, *unused, *asJSON)
 		}
 		arns, err := c.userARNs(args)
 		if err != nil {

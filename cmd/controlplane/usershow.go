@@ -87,7 +87,7 @@ func userRows(u controlplane.DescribeUserResponse) [][]string {
 	for _, k := range u.AccessKeys {
 		rows = append(rows, []string{"access key", k.AccessKeyId, k.Status})
 	}
-	return rows
+	return append(rows, useRows(u)...)
 }
 
 func userTag(conn *connection) *cobra.Command {

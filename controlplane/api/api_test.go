@@ -40,7 +40,7 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("%s: doc is %q", a.Name, a.Doc)
 		}
 	}
-	if len(seen) != 63 {
+	if len(seen) != 65 {
 		t.Errorf("%d actions", len(seen))
 	}
 }

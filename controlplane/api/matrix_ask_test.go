@@ -2,10 +2,12 @@ package api
 
 func questionsMatrix() map[string]string {
 	return map[string]string{
-		"Authorize":      "- - - - - - - +",
-		"BatchAuthorize": "- - - - - - - +",
-		"SimulatePolicy": "- - - - - - - +",
-		"ExplainAccess":  "- - - - + - - +",
-		"ListAccess":     "- - - - + - - +",
+		"Authorize":               "- - - - - - - +",
+		"BatchAuthorize":          "- - - - - - - +",
+		"SimulatePolicy":          "- - - - - - - +",
+		"ExplainAccess":           "- - - - + - - +",
+		"ListAccess":              "- - - - + - - +",
+		"ListLastUses":            "- - - - - - - +",
+		"DescribeUnmanagedAccess": "- - - - + - - +",
 	}
 }

@@ -115,8 +115,12 @@ func (t *Tx) UpdateInstance(ctx context.Context, i Instance) error {
 	return nil
 }
 
-// DeleteInstance removes an instance with its receipts, tags and service errors.
+// DeleteInstance removes an instance with its receipts, tags and service errors. When
+// keys were used on it stays known.
 func (t *Tx) DeleteInstance(ctx context.Context, id authz.InstanceID) error {
+	if err := t.forgetWhere(ctx, id); err != nil {
+		return err
+	}
 	n, err := t.exec(ctx, `DELETE FROM instances WHERE id = $1`, id.String())
 	if err != nil {
 		return fmt.Errorf("delete instance %s: %w", id, err)

@@ -27,6 +27,12 @@ func (v View) UserByARN(ctx context.Context, arn authz.ARN) (authz.Profile, erro
 	return p, err
 }
 
+// UserByUsername finds the user of a login name, without his keys, or returns
+// ErrNotFound.
+func (v View) UserByUsername(ctx context.Context, login authz.Username) (authz.Profile, error) {
+	return one(ctx, v, scanUser, selectUser+` WHERE username = $1`, login.String())
+}
+
 // Users returns all users, sorted by ARN.
 func (v View) Users(ctx context.Context) ([]authz.Profile, error) {
 	users, err := list(ctx, v, scanUser, selectUser+` ORDER BY arn`)
