@@ -13,6 +13,7 @@ import (
 
 	"latchkey/agent"
 	"latchkey/agent/client"
+	"latchkey/agent/plan"
 	"latchkey/authz/wire"
 )
 
@@ -231,4 +232,63 @@ func TestSend(t *testing.T) {
 	if want := "last login with " + printA + ": " + log.lines[0].At; !slices.Contains(e.Facts, want) {
 		t.Errorf("explain does not say %q: %q", want, e.Facts)
 	}
+}
+
+// TestForeign_Told: access that is not ours is told when it has changed, at most once an
+// hour, and again after a start only if nobody took it (requirement R154 in part).
+func TestForeign_Told(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.settle(newBundle(7, newUser("alice", 20001, true)))
+		var mu sync.Mutex
+		looked, allow := 0, false
+		entries := []wire.Unmanaged{{Kind: wire.UnmanagedRoot, Account: "toor"}}
+		foreign := func(_ context.Context, owned plan.Ledger, allowed bool) (wire.Inventory, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			looked++
+			allow = allowed
+			if len(owned.Accounts) != 1 {
+				t.Errorf("the ledger has %v", owned.Accounts)
+			}
+			return wire.Inventory{At: wire.FormatTime(time.Now()), Entries: slices.Clone(entries)}, nil
+		}
+		told := func() (all []string) {
+			for _, r := range w.source.received() {
+				if r.Inventory.At != "" {
+					all = append(all, fmt.Sprint(r.Serial, " ", len(r.Inventory.Entries)))
+				}
+			}
+			return all
+		}
+		start := func() (stop func()) { return w.runWith(func(a *agent.Agent) { a.Foreign = foreign }) }
+		stop := start()
+		later(30 * time.Minute)
+		if got := told(); !slices.Equal(got, []string{"7 1"}) || looked != 1 || allow {
+			t.Errorf("at first %q was told after %d looks, allowed %t", got, looked, allow)
+		}
+		later(5 * time.Hour)
+		if got := told(); len(got) != 0 || looked < 5 || looked > 6 {
+			t.Errorf("when nothing changes %q was told after %d looks", got, looked)
+		}
+		mu.Lock()
+		entries = append(entries, wire.Unmanaged{Kind: wire.UnmanagedPassword, Account: "bob"})
+		mu.Unlock()
+		w.source.takes(func(context.Context, wire.Report) error { return errors.New("connection refused") })
+		later(2 * time.Hour)
+		stop()
+		w.source.takes(nil)
+		b := newBundle(8, newUser("alice", 20001, true))
+		b.Settings.Unmanaged = wire.UnmanagedAllow
+		w.issue(b)
+		stop = start()
+		later(2 * time.Hour)
+		if got := told(); !slices.Equal(got, []string{"7 2"}) && !slices.Equal(got, []string{"8 2"}) {
+			t.Errorf("what had changed was told as %q", got)
+		}
+		if !allow {
+			t.Error("the stack's setting was not passed on")
+		}
+		stop()
+	})
 }

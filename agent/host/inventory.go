@@ -29,6 +29,7 @@ type UnmanagedKey struct {
 	// Managed says that the account is ours: sshd does not read the file for it as
 	// long as our drop-in is in.
 	Managed     bool   `json:"managed_account"`
+	InHome      bool   `json:"in_home"` // the file is below the account's home
 	File        string `json:"file"`
 	Line        int    `json:"line"`
 	Type        string `json:"type"`

@@ -153,12 +153,18 @@ func (t *taking) keyFile(path string, a plan.Account) {
 	}
 	keys, bad := keyLines(text)
 	for _, k := range keys {
-		t.in.Keys = append(t.in.Keys, UnmanagedKey{Account: a.Name, Managed: t.managed(a), File: path, Line: k.number, Type: k.typ,
+		t.in.Keys = append(t.in.Keys, UnmanagedKey{Account: a.Name, Managed: t.managed(a), InHome: within(path, a.Home), File: path, Line: k.number, Type: k.typ,
 			Fingerprint: k.fingerprint, Options: k.options, Ignored: ignored})
 	}
 	if bad > 0 {
 		t.unread(path, fmt.Errorf("%d lines are no keys", bad))
 	}
+}
+
+// within reports whether a file lies below a home.
+func within(path, home string) bool {
+	inside, err := filepath.Rel(home, path)
+	return err == nil && home != "/" && filepath.IsLocal(inside)
 }
 
 // readForeign reads a file that a user may have made. Below a home no link leads
@@ -167,8 +173,9 @@ func (t *taking) keyFile(path string, a plan.Account) {
 func readForeign(path, home string) (string, unix.Stat_t, error) {
 	const flags = os.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_NOFOLLOW
 	var f *os.File
-	inside, err := filepath.Rel(home, path)
-	if err == nil && home != "/" && filepath.IsLocal(inside) {
+	var err error
+	if within(path, home) {
+		inside := strings.TrimPrefix(path, filepath.Clean(home)+"/")
 		root, err := os.OpenRoot(home)
 		if err != nil {
 			return "", unix.Stat_t{}, err

@@ -55,10 +55,10 @@ func testInventory(t *testing.T, s *space) {
 	}
 	want := Inventory{
 		Keys: []UnmanagedKey{
-			{Account: "alice", Managed: true, File: "/home/alice/.ssh/authorized_keys", Line: 1, Type: "ssh-ed25519", Fingerprint: aKeyPrint},
-			{Account: "bob", File: "/home/bob/.ssh/authorized_keys", Line: 3, Type: "ssh-ed25519", Fingerprint: aKeyPrint,
+			{Account: "alice", Managed: true, InHome: true, File: "/home/alice/.ssh/authorized_keys", Line: 1, Type: "ssh-ed25519", Fingerprint: aKeyPrint},
+			{Account: "bob", InHome: true, File: "/home/bob/.ssh/authorized_keys", Line: 3, Type: "ssh-ed25519", Fingerprint: aKeyPrint,
 				Options: `from="10.0.0.0/8",command="echo \"a b\""`},
-			{Account: "bob", File: "/home/bob/.ssh/authorized_keys2", Line: 1, Type: "ssh-ed25519", Fingerprint: aKeyPrint, Ignored: "others can write to it"},
+			{Account: "bob", InHome: true, File: "/home/bob/.ssh/authorized_keys2", Line: 1, Type: "ssh-ed25519", Fingerprint: aKeyPrint, Ignored: "others can write to it"},
 			{Account: "daemon", File: "/etc/ssh/keys/daemon", Line: 1, Type: "ssh-ed25519", Fingerprint: aKeyPrint},
 		},
 		Rules: []SudoRule{
