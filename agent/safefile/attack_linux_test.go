@@ -194,6 +194,50 @@ func TestAttack_spool(t *testing.T) {
 	t.Logf("%d operations, %d reads, %d removals, %s", tried, read, removed, a)
 }
 
+// TestAttack_home holds R33, R34 and T-F1 to T-F4: root edits a file in a home that its
+// user swaps under it. What is read and written is that user's own, and nothing of
+// root's is left there.
+func TestAttack_home(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	dir, outside := newScene(t, attacker)
+	home := safefile.Home{Path: dir, UID: attacker, GID: attacker}
+	a := newAttack(t, attacker, dir, outside, append(inFolder(), ofFolder()...))
+	var w safefile.Writer
+	tried, done, read := 0, 0, 0
+	for ; a.on(tried); tried += 2 {
+		sees := func(content []byte) {
+			// What he may write himself he can let us read: a file has one name again when
+			// its link goes as we look. Root's own he can make no link to.
+			if strings.Contains(string(content), "outside") {
+				t.Fatalf("try %d: read %q", tried, content)
+			}
+		}
+		changed, err := w.EditHome(home, "x/f", func(old []byte) ([]byte, error) {
+			sees(old)
+			return fmt.Appendf(nil, "new %d", tried), nil
+		})
+		if changed && err == nil {
+			done++
+		}
+		content, _, err := safefile.ReadHome(home, "x/f")
+		if sees(content); err == nil {
+			read++
+		}
+	}
+	a.end()
+	outside.wantUntouched(t)
+	for line := range strings.Lines(tree(t, dir)) {
+		if strings.Contains(line, " 0:0") && !strings.Contains(line, `"shared"`) { // his hard link
+			t.Errorf("root left %s", line)
+		}
+	}
+	if done < 100 || read < 100 {
+		t.Errorf("%d times written, %d times read: little was tested", done, read)
+	}
+	t.Logf("%d operations, %d edits, %d reads, %s", tried, done, read, a)
+}
+
 // TestAttack_root is an attack with root's own rights, as another tool of the machine
 // might make it unknowingly, on folders of root's. What is done is done in one folder
 // and to the name. A folder is not swapped for a link, which would be followed:

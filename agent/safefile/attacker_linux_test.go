@@ -70,6 +70,7 @@ func allSwaps() []swap {
 		target("folder", func(path, _ string) error { return unix.Mkdir(path, 0o777) }),
 		target("own-file", func(path, _ string) error { return os.WriteFile(path, []byte("attacker's"), 0o600) }),
 		{"away-and-back", func(dir, _ string) bool {
+			defer os.RemoveAll(dir + "/away") // it can not come back where the folder was made anew
 			return unix.Rename(dir+"/x", dir+"/away") == nil && unix.Rename(dir+"/away", dir+"/x") == nil
 		}},
 		folder("parent-for-other-folder", "other"),

@@ -322,6 +322,11 @@ func TestUmask(t *testing.T) {
 				want += "drwxr-xr-x folder USER\n"
 			}
 			wantTree(t, dir, want)
+			home := ownHome(newDir(t))
+			if _, err := w.EditHome(home, keys, become("x")); err != nil {
+				t.Fatal(err)
+			}
+			wantTree(t, home.Path, newKeys)
 		})
 	}
 }

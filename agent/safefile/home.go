@@ -7,18 +7,19 @@ import (
 
 // Reasons for leaving a home as it is. They come wrapped like those of safefile.go.
 var (
-	ErrOwner = errors.New("belongs to another user")
-	ErrRoom  = errors.New("too little room for a copy")
-	ErrDeep  = errors.New("folders lie too deep in each other")
-	ErrMany  = errors.New("too many files")
+	ErrRoom = errors.New("too little room for a copy")
+	ErrDeep = errors.New("folders lie too deep in each other")
+	ErrMany = errors.New("too many files")
 )
 
-// Home is a folder of one user in a folder of root's, such as /home/alice. What is in
-// it was made by others, who may have meant harm: nothing in it is reached but through
-// a folder held open, no link is followed, and nothing that is mounted in it is entered.
+// Home is the home folder of one user, by the account file. What lies in it is the
+// user's to change at any moment, also while we work there: so nothing in it is
+// reached but through a folder held open, through no link and no other mount, and
+// whatever is swapped meanwhile, what is changed lies in that home (requirements R33,
+// R34, R39).
 type Home struct {
-	Path string
-	UID  uint32 // whose it must be
+	Path     string
+	UID, GID int // GID is for what is made in it alone
 }
 
 // Pack writes everything below the home into one new tar file at path, which belongs to

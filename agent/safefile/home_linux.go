@@ -40,7 +40,7 @@ func openHome(h Home) (above folder, home below, err error) {
 		return above, home, err
 	}
 	var st unix.Stat_t
-	if err = unix.Fstat(home.fd(), &st); err == nil && st.Uid != h.UID {
+	if err = unix.Fstat(home.fd(), &st); err == nil && int64(st.Uid) != int64(h.UID) {
 		err = ErrOwner
 	}
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 func newHome(t *testing.T) (dir string, home safefile.Home) {
 	t.Helper()
 	dir = newDir(t)
-	home = safefile.Home{Path: dir + "/alice", UID: uint32(os.Getuid())}
+	home = safefile.Home{Path: dir + "/alice", UID: os.Getuid()}
 	must(t, os.MkdirAll(home.Path+"/folder/empty", 0o700))
 	must(t, os.Mkdir(dir+"/outside", 0o700))
 	put(t, dir+"/outside/file", "stays")

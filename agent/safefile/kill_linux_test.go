@@ -96,6 +96,27 @@ func operations() []operation {
 			},
 		},
 		{
+			name: "edit-home",
+			old: func(t *testing.T, dir string) {
+				must(t, os.Mkdir(dir+"/.ssh", 0o700))
+				put(t, dir+"/"+keys, "old")
+				put(t, dir+"/.ssh/.latchkey."+strings.Repeat("0", 32)+".new", "")
+			},
+			do: func(w safefile.Writer, dir string) error {
+				_, err := w.EditHome(ownHome(dir), keys, become(string(content)))
+				return err
+			},
+		},
+		{
+			name: "make-in-home",
+			old:  func(*testing.T, string) {},
+			do: func(w safefile.Writer, dir string) error {
+				_, err := w.EditHome(ownHome(dir), keys, become(string(content)))
+				return err
+			},
+			between: []string{"drwx------ .ssh USER\n"},
+		},
+		{
 			name: "clean",
 			old:  func(t *testing.T, dir string) { put(t, dir+"/.latchkey."+strings.Repeat("0", 32)+".new", "") },
 			do:   func(w safefile.Writer, dir string) error { return w.Clean(dir) },
@@ -157,6 +178,7 @@ func TestKill(t *testing.T) {
 				var w safefile.Writer
 				must(t, o.do(w, dir))
 				must(t, w.Clean(dir))
+				must(t, w.Clean(dir+"/.ssh"))
 				if got := tree(t, dir); got != wanted {
 					t.Errorf("the next run came to\n%.300s", got)
 				}
@@ -187,7 +209,7 @@ func treeWithoutTemps(t *testing.T, dir string) string {
 	t.Helper()
 	var b strings.Builder
 	for line := range strings.Lines(tree(t, dir)) {
-		if !strings.Contains(line, " .latchkey.") {
+		if !strings.Contains(line, ".latchkey.") {
 			b.WriteString(line)
 		}
 	}

@@ -49,6 +49,7 @@ func inNamespace(t *testing.T) {
 		"across-mounts": {"mode=755", acrossMounts},
 		"in-a-home":     {"mode=755", inHome},
 		"home-itself":   {"mode=755", homeItself},
+		"in-home":       {"mode=755", mountedInHome},
 	}
 	for situation, test := range tests {
 		t.Run(situation, func(t *testing.T) {
@@ -163,7 +164,7 @@ func inHome(t *testing.T, dir string) {
 	put(t, dir+"/alice/goes", "")
 	must(t, unix.Mount(dir+"/outside", dir+"/alice/folder/mounted", "", unix.MS_BIND, ""))
 	must(t, unix.Mount(dir+"/outside/file", dir+"/alice/mounted", "", unix.MS_BIND, ""))
-	home := safefile.Home{Path: dir + "/alice", UID: uint32(os.Getuid())}
+	home := safefile.Home{Path: dir + "/alice", UID: os.Getuid()}
 	var w safefile.Writer
 	if err := w.Pack(t.Context(), home, dir+"/kept/alice.tar"); !errors.Is(err, safefile.ErrMount) {
 		t.Errorf("Pack = %v, want %v", err, safefile.ErrMount)
@@ -190,7 +191,7 @@ func homeItself(t *testing.T, dir string) {
 	put(t, dir+"/outside/file", "stays")
 	must(t, unix.Mount(dir+"/outside", dir+"/alice", "", unix.MS_BIND, ""))
 	defer func() { must(t, unix.Unmount(dir+"/alice", 0)) }()
-	home := safefile.Home{Path: dir + "/alice", UID: uint32(os.Getuid())}
+	home := safefile.Home{Path: dir + "/alice", UID: os.Getuid()}
 	before := tree(t, dir)
 	for what, err := range map[string]error{
 		"Pack":       safefile.Writer{}.Pack(t.Context(), home, dir+"/alice.tar"),
@@ -199,5 +200,31 @@ func homeItself(t *testing.T, dir string) {
 		if !errors.Is(err, safefile.ErrMount) || tree(t, dir) != before {
 			t.Errorf("%s = %v, want %v", what, err, safefile.ErrMount)
 		}
+	}
+}
+
+// mountedInHome holds R33's part for what a user mounts in his home, which may hang;
+// the home itself may be a mount, as it is here.
+func mountedInHome(t *testing.T, dir string) {
+	home := ownHome(dir)
+	var w safefile.Writer
+	if changed, err := w.EditHome(home, keys, become("x")); !changed || err != nil {
+		t.Fatalf("EditHome = %v, %v", changed, err)
+	}
+	for _, on := range []string{keys, ".ssh"} {
+		t.Run(on, func(t *testing.T) {
+			must(t, unix.Mount(dir+"/"+on, dir+"/"+on, "", unix.MS_BIND, ""))
+			defer func() { must(t, unix.Unmount(dir+"/"+on, unix.MNT_DETACH)) }()
+			before := tree(t, dir)
+			if changed, err := w.EditHome(home, keys, become("new")); changed || !errors.Is(err, safefile.ErrMount) {
+				t.Errorf("EditHome = %v, %v; want %v", changed, err, safefile.ErrMount)
+			}
+			if _, _, err := safefile.ReadHome(home, keys); !errors.Is(err, safefile.ErrMount) {
+				t.Errorf("ReadHome: %v, want %v", err, safefile.ErrMount)
+			}
+			if after := tree(t, dir); after != before {
+				t.Errorf("tree is\n%swas\n%s", after, before)
+			}
+		})
 	}
 }

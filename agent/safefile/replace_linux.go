@@ -21,6 +21,11 @@ func (w Writer) replace(path string, content []byte, attr Attr, check func(strin
 	if err != nil || equal {
 		return false, err
 	}
+	return w.put(f, name, content, attr, label, check)
+}
+
+// put writes a new file and gives it the name.
+func (w Writer) put(f folder, name string, content []byte, attr Attr, label []byte, check func(string) error) (changed bool, err error) {
 	if err := f.changeable(name); err != nil {
 		return false, err
 	}

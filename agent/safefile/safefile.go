@@ -39,6 +39,7 @@ var (
 	ErrNotEmpty   = errors.New("folder is not empty")
 	ErrExists     = errors.New("name is taken")
 	ErrChanged    = errors.New("changed by somebody else meanwhile")
+	ErrOwner      = errors.New("belongs to neither root nor the user, or may be changed by others")
 )
 
 // Attr is the owner, the group and the mode that a file or folder must have, and
