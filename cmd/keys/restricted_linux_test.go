@@ -13,9 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/ssh/agent"
-	"golang.org/x/sys/unix"
-
 	"latchkey/authz/name"
 )
 
@@ -49,7 +46,7 @@ func sshdProgram() string {
 	return lookTool("sshd")
 }
 
-// inMachineRestricted holds R12 and T-K32: the real sshd, which itself allows all of it,
+// inMachineRestricted holds R12 and T-K32 in part: the real sshd, which itself allows all of it,
 // refuses a restricted key every forwarding, the tunnel and ~/.ssh/rc, and lets it open
 // a session, with a terminal and without. What is refused works with the same key where
 // it is not restricted.
@@ -123,54 +120,21 @@ func permitEverything(t *testing.T) string {
 		check(os.Chown(path, 20001, 20001))
 	}
 	// Any user may open the device on most machines; what he may use is the kernel's to say.
-	check(unix.Mknod("/run/tun", unix.S_IFCHR|0o666, int(unix.Mkdev(10, 200))))
+	check(syscall.Mknod("/run/tun", syscall.S_IFCHR|0o666, 10<<8|200))
 	check(os.Chmod("/run/tun", 0o666))
-	check(unix.Mount("/run/tun", "/dev/net/tun", "", unix.MS_BIND, ""))
-	ownTun(t, fmt.Sprint("tun", ownTunnel))
+	check(syscall.Mount("/run/tun", "/dev/net/tun", "", syscall.MS_BIND, ""))
+	for _, args := range []string{"link set lo up", fmt.Sprintf("tuntap add dev tun%d mode tun user 20001", ownTunnel)} {
+		if out, err := exec.Command(lookTool("ip"), strings.Fields(args)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v\n%s", args, err, out)
+		}
+	}
 	public, err := os.ReadFile("/var/lib/etc/restricted.pub")
 	check(err)
 	return strings.TrimSpace(string(public))
 }
 
-// ownTun makes a tunnel device that belongs to alice and stays, and switches the
-// loopback on.
-func ownTun(t *testing.T, device string) {
-	t.Helper()
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
-	tun, err := unix.NewIfreq(device)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tun.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
-	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, tun); err != nil {
-		t.Fatal(err)
-	}
-	for request, value := range map[uint]int{unix.TUNSETOWNER: 20001, unix.TUNSETPERSIST: 1} {
-		if err := unix.IoctlSetInt(fd, request, value); err != nil {
-			t.Fatal(err)
-		}
-	}
-	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(socket)
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	lo.SetUint16(unix.IFF_UP)
-	if err := unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, lo); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// serveForwarded answers whoever comes through a forwarding, and is the agent that may
-// be forwarded. It returns the port.
+// serveForwarded answers whoever comes through a forwarding, beside an agent that may be
+// forwarded. It returns the port.
 func serveForwarded(t *testing.T) int {
 	t.Helper()
 	serve := func(network, address string, answer func(net.Conn)) net.Addr {
@@ -196,9 +160,25 @@ func serveForwarded(t *testing.T) int {
 	if err := os.Chmod(targetSock, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	keys := agent.NewKeyring()
-	serve("unix", agentSock, func(c net.Conn) { _ = agent.ServeAgent(keys, c) })
+	startAgent(t)
 	return serve("tcp", "127.0.0.1:0", reached).(*net.TCPAddr).Port
+}
+
+// startAgent runs an agent without keys, and comes back when it listens.
+func startAgent(t *testing.T) {
+	t.Helper()
+	cmd := exec.Command(lookTool("ssh-agent"), "-D", "-a", agentSock)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	if _, err := stdout.Read(make([]byte, 512)); err != nil { // it says where it listens
+		t.Fatal(err)
+	}
 }
 
 // sshAs is the real client, on its way to alice by the restricted key.
