@@ -80,29 +80,9 @@ func (c *ControlPlane) SetPermission(ctx context.Context, caller Caller, req Set
 	if err != nil {
 		return Nothing{}, err
 	}
-	var level *authz.Level
-	if req.Level != nil {
-		l, err := authz.ParseLevel(*req.Level)
-		if err != nil {
-			return Nothing{}, invalid("Level", err)
-		}
-		level = &l
-	}
-	var end *time.Time
-	if req.ExpiresAt != nil {
-		e, err := parseExpiry(*req.ExpiresAt, c.cfg.Now())
-		if err != nil {
-			return Nothing{}, invalid("Expires At", err)
-		}
-		end = &e
-	}
-	var commands *authz.Commands
-	if req.SudoCommands != nil {
-		parsed, err := parseCommands(*req.SudoCommands)
-		if err != nil {
-			return Nothing{}, err
-		}
-		commands = &parsed
+	want, err := parseWanted(req, c.cfg.Now())
+	if err != nil {
+		return Nothing{}, err
 	}
 	const action = "opsworks:SetPermission"
 	return Nothing{}, c.write(ctx, caller, action, func(ch *change) error {
@@ -113,24 +93,17 @@ func (c *ControlPlane) SetPermission(ctx context.Context, caller Caller, req Set
 		if err != nil {
 			return err
 		}
-		if level != nil && arn == ch.who.ARN {
-			return refused("Unable to change own permission level. Only AllowSsh and AllowSudo allowed.")
+		if arn == ch.who.ARN {
+			if err := want.ofOneself(); err != nil {
+				return err
+			}
 		}
-		if end != nil && arn == ch.who.ARN {
-			return refused("Unable to change the end of own permission.")
-		}
-		if commands != nil && arn == ch.who.ARN {
-			return refused("Unable to change what own sudo is limited to.")
-		}
-		if req.Restricted != nil && arn == ch.who.ARN {
-			return refused("Unable to change what own keys are limited to.")
-		}
-		if level != nil && *level == authz.LevelDeny {
+		if want.level != nil && *want.level == authz.LevelDeny {
 			if err := c.mayDeny(ctx, ch, user); err != nil {
 				return err
 			}
 		}
-		return setPermission(ctx, ch, user, stack, wanted{level, req.AllowSsh, req.AllowSudo, req.Restricted, commands, end})
+		return setPermission(ctx, ch, user, stack, want)
 	})
 }
 
@@ -141,6 +114,47 @@ type wanted struct {
 	restricted *bool
 	commands   *authz.Commands
 	end        *time.Time // the zero time: no end
+}
+
+func parseWanted(req SetPermissionRequest, now time.Time) (wanted, error) {
+	w := wanted{ssh: req.AllowSsh, sudo: req.AllowSudo, restricted: req.Restricted}
+	if req.Level != nil {
+		l, err := authz.ParseLevel(*req.Level)
+		if err != nil {
+			return wanted{}, invalid("Level", err)
+		}
+		w.level = &l
+	}
+	if req.ExpiresAt != nil {
+		e, err := parseExpiry(*req.ExpiresAt, now)
+		if err != nil {
+			return wanted{}, invalid("Expires At", err)
+		}
+		w.end = &e
+	}
+	if req.SudoCommands != nil {
+		commands, err := parseCommands(*req.SudoCommands)
+		if err != nil {
+			return wanted{}, err
+		}
+		w.commands = &commands
+	}
+	return w, nil
+}
+
+// ofOneself says what nobody may set of his own permission: nil for flags alone.
+func (w wanted) ofOneself() error {
+	switch {
+	case w.level != nil:
+		return refused("Unable to change own permission level. Only AllowSsh and AllowSudo allowed.")
+	case w.end != nil:
+		return refused("Unable to change the end of own permission.")
+	case w.commands != nil:
+		return refused("Unable to change what own sudo is limited to.")
+	case w.restricted != nil:
+		return refused("Unable to change what own keys are limited to.")
+	}
+	return nil
 }
 
 // of returns a permission changed as wanted.
