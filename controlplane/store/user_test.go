@@ -108,6 +108,12 @@ func TestTx_DeleteUser(t *testing.T) {
 			tx.SetPermission(ctx, authz.Permission{Stack: stack, User: p.ID, AllowSSH: true}),
 		)
 	})
+	err := s.Observe(t.Context(), func(o store.Observation) error {
+		return o.PutKeyUse(t.Context(), store.KeyUse{User: p.ID, Instance: instanceID(1), At: noon}, 1)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	db := raw(t, path)
 	naming := namingUsers(t, db)
 	for _, column := range naming {
