@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"latchkey/agent/plan"
 	"latchkey/agent/safefile"
 	"latchkey/authz/name"
@@ -141,10 +143,19 @@ func (h *Host) effectiveSSHD(ctx context.Context, user string) (map[string]strin
 // errHook is the reason code under which an unusable login hook is reported.
 var errHook = name.Refuse("hook_unsafe", "login hook")
 
-// checkHook looks at the hook the way sshd will: it and every folder above it
-// belong to root and nobody else can write there, or sshd refuses to run it.
+// checkHook looks at the hook the way sshd will: what its name leads to and every
+// folder above that belong to root and nobody else can write there, or sshd refuses
+// to run it; and it can be run.
 func (h *Host) checkHook() error {
-	for path := h.Layout.Hook; ; path = filepath.Dir(path) {
+	program, err := filepath.EvalSymlinks(h.Layout.Hook)
+	if err != nil {
+		return fmt.Errorf("%w: %v", errHook, err)
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(program, &fs); err == nil && fs.Flags&unix.MS_NOEXEC != 0 {
+		return fmt.Errorf("%w: %s is on a file system of which nothing can be run", errHook, program)
+	}
+	for path := program; ; path = filepath.Dir(path) {
 		info, err := os.Stat(path)
 		if err != nil {
 			return fmt.Errorf("%w: %v", errHook, err)
@@ -152,7 +163,7 @@ func (h *Host) checkHook() error {
 		switch {
 		case ownerOf(info) != 0 || info.Mode().Perm()&0o022 != 0:
 			return fmt.Errorf("%w: %s must belong to root and not be writable by others, or sshd refuses to run it", errHook, path)
-		case path == h.Layout.Hook && (!info.Mode().IsRegular() || info.Mode().Perm()&0o111 != 0o111):
+		case path == program && (!info.Mode().IsRegular() || info.Mode().Perm()&0o111 != 0o111):
 			return fmt.Errorf("%w: %s is not a program that all may run", errHook, path)
 		case path == "/":
 			return nil

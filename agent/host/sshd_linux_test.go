@@ -11,14 +11,22 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"latchkey/agent/plan"
 )
 
-// testHook holds R58 and T-H1 in part: what sshd would refuse to run is found before
+// testHook holds R58 and T-H1: what sshd would refuse to run is found before
 // sshd does.
 func testHook(t *testing.T, s *space) {
 	const folder, hook = "/var/lib/latchkey/bin", "/var/lib/latchkey/bin/hook"
 	s.Layout.Hook = hook
+	must(t, os.Mkdir("/var/open", 0o755))
+	must(t, os.Chmod("/var/open", 0o777))
+	must(t, os.Mkdir("/var/noexec", 0o755))
+	must(t, unix.Mount("tmpfs", "/var/noexec", "tmpfs", unix.MS_NOEXEC, "mode=755"))
+	t.Cleanup(func() { must(t, unix.Unmount("/var/noexec", unix.MNT_DETACH)) })
+	s.write("/var/noexec/hook", "#!/bin/sh\n", 0o755)
 	for situation, c := range map[string]struct {
 		spoil func()
 		fine  bool
@@ -36,6 +44,10 @@ func testHook(t *testing.T, s *space) {
 		"folder-sticky":   {func() { must(t, os.Chmod(folder, 0o777|os.ModeSticky)) }, false},
 		"folder-of-other": {func() { must(t, os.Chown(folder, 1234, 0)) }, false},
 		"above-writable":  {func() { must(t, os.Chmod(filepath.Dir(folder), 0o777)) }, false},
+		"link":            {func() { must(t, os.Rename(hook, hook+"2")); must(t, os.Symlink(hook+"2", hook)) }, true},
+		"link-elsewhere":  {func() { must(t, os.Rename(hook, "/var/open/hook")); must(t, os.Symlink("/var/open/hook", hook)) }, false},
+		"link-dangling":   {func() { must(t, os.Remove(hook)); must(t, os.Symlink("/nowhere", hook)) }, false},
+		"not-to-be-run":   {func() { must(t, os.Remove(hook)); must(t, os.Symlink("/var/noexec/hook", hook)) }, false},
 	} {
 		t.Run(situation, func(t *testing.T) {
 			must(t, os.RemoveAll(folder))

@@ -125,35 +125,36 @@ const (
 )
 
 func inMachine(t *testing.T) {
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
 	shipped, err := os.ReadFile(os.Getenv("LATCHKEY_TEST_PROGRAM"))
-	must(err)
-	must(syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
+	must(t, err)
+	must(t, syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
 	for _, dir := range []string{"/var/lib", "/run"} {
-		must(syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=755"))
+		must(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=755"))
 	}
-	must(syscall.Mount("proc", "/proc", "proc", 0, ""))
+	must(t, syscall.Mount("proc", "/proc", "proc", 0, ""))
 	for _, dir := range []string{keyFolder, "/run/sshd", "/var/lib/hook", "/var/lib/etc", "/var/lib/home"} {
-		must(os.MkdirAll(dir, 0o755))
+		must(t, os.MkdirAll(dir, 0o755))
 	}
-	must(os.WriteFile(program, shipped, 0o755))
+	must(t, os.WriteFile(program, shipped, 0o755))
 	for file, content := range map[string]string{
 		"passwd": fmt.Sprintf("root:x:0:0::/root:/bin/sh\nsshd:x:20901:20901::/run/sshd:/usr/sbin/nologin\n"+
 			"latchkey-keys:x:%d:%d::/nonexistent:/usr/sbin/nologin\nalice:x:20001:20001::/var/lib/home:/bin/sh\n", hookUID, hookUID),
 		"group":  fmt.Sprintf("root:x:0:\nsshd:x:20901:\nlatchkey-keys:x:%d:\nalice:x:20001:\n", hookUID),
 		"shadow": "root:*:::::::\nsshd:*:::::::\nlatchkey-keys:*:::::::\nalice:*:::::::\n",
 	} {
-		must(os.WriteFile("/var/lib/etc/"+file, []byte(content), 0o644))
-		must(syscall.Mount("/var/lib/etc/"+file, "/etc/"+file, "", syscall.MS_BIND, ""))
+		must(t, os.WriteFile("/var/lib/etc/"+file, []byte(content), 0o644))
+		must(t, syscall.Mount("/var/lib/etc/"+file, "/etc/"+file, "", syscall.MS_BIND, ""))
 	}
 	t.Run("program", inMachineProgram)
 	t.Run("restricted", inMachineRestricted)
 	t.Run("login", inMachineLogin)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // putKeys makes alice's key file hold content, as the agent would leave it.
