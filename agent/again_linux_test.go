@@ -8,7 +8,7 @@ import (
 	"latchkey/agent/plan"
 )
 
-// TestRun_RevokedAgain holds T-U15 in part: a user is revoked and granted again within a
+// TestRun_RevokedAgain holds T-U15: a user is revoked and granted again within a
 // second, a hundred times, while the agent runs and is started again, with steps that
 // fail on the way. What was meant last is so in the end.
 func TestRun_RevokedAgain(t *testing.T) {

@@ -44,7 +44,7 @@ func (s *space) undone(p plan.Plan) (reasons []string) {
 	return reasons
 }
 
-// testHomesSilent holds T-F5 in part: homes that never answer, or whose file system is
+// testHomesSilent holds T-F5: homes that never answer, or whose file system is
 // gone, cost their users an account, with the reason, and nobody else anything, least
 // of all those who have to go, whatever theirs does. What is mounted in the place of a
 // home and is its user's is a home.
@@ -190,7 +190,7 @@ func testHomesFull(t *testing.T, s *space) {
 	}
 }
 
-// testHomeOwn holds T-U8 in part: a home of the user's own from before is hers again,
+// testHomeOwn holds R23 and T-U8: a home of the user's own from before is hers again,
 // and whatever links are in it, nothing is given away: no owner and no mode changes.
 func testHomeOwn(t *testing.T, s *space) {
 	const home = "/home/alice"

@@ -183,7 +183,7 @@ func asHook(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// inMachineProgram holds T-H2.
+// inMachineProgram holds T-H2 and T-H7.
 func inMachineProgram(t *testing.T) {
 	putKeys(t, fileOfA)
 	question := []string{"alice", "20001", typ, keyA}
