@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,6 +29,8 @@ func TestAdverse(t *testing.T) {
 	a.wantLogin(a.name, "bob", "in, root")
 	a.settled(a.name)
 	a.sub("nobody-is-probed", a.notProbed)
+	a.sub("a-key-of-ones-own", a.ownKey)
+	a.sub("two-agents", a.twoAgents)
 	a.sub("without-the-shell", a.withoutShell)
 	a.sub("revoked-and-granted-at-once", a.revokedAtOnce)
 	a.sub("renamed-while-logged-in", a.renamed)
@@ -71,7 +74,7 @@ func (a *adverse) notProbed() {
 	if n := a.connections(since); n != 0 {
 		a.t.Errorf("sshd was connected to %d times", n)
 	}
-	const failing = 20
+	const failing = 8
 	for range failing {
 		r, err := machine.SSH(a.t.Context(), a.machines[a.name], "alice", a.keys["stranger"], "true")
 		if err != nil || !r.Refused() {
@@ -81,6 +84,64 @@ func (a *adverse) notProbed() {
 	a.wantLogin(a.name, "alice", "in, root")
 	if n := a.connections(since); n <= failing {
 		a.t.Errorf("only %d connections were noted, so nothing is proved", n)
+	}
+}
+
+// ownKey holds R28 and T-U13: a key that a user puts into the files of his home lets nobody
+// in, neither while he has access nor after it, and is in the inventory.
+func (a *adverse) ownKey() {
+	m := a.machines[a.name]
+	script := "set -e; mkdir -p -m 700 ~/.ssh; echo '" + a.key("stranger") + "' | tee ~/.ssh/authorized_keys >~/.ssh/authorized_keys2; chmod 600 ~/.ssh/*"
+	if r, err := machine.SSH(a.t.Context(), m, "bob", a.keys["bob"], script); err != nil || r.Code != 0 {
+		a.t.Fatalf("prepare: %+v, %v", r, err)
+	}
+	refused := func() {
+		a.t.Helper()
+		if r, err := machine.SSH(a.t.Context(), m, "bob", a.keys["stranger"], "true"); err != nil || !r.Refused() {
+			a.t.Errorf("bob with the key of his own: %+v, %v", r, err)
+		}
+	}
+	refused()
+	found := a.run(a.name, "latchkey-agent", "inventory")
+	for _, file := range []string{"/home/bob/.ssh/authorized_keys", "/home/bob/.ssh/authorized_keys2"} {
+		if !strings.Contains(found, file) {
+			a.t.Errorf("the inventory does not name %s:\n%s", file, found)
+		}
+	}
+	a.revoke("bob")
+	a.wantLogin(a.name, "bob", "refused")
+	a.settled(a.name)
+	refused()
+	a.grant("bob", true)
+	a.wantLogin(a.name, "bob", "in, root")
+	refused()
+}
+
+// twoAgents holds T-L11: a second agent that runs ends at once and says why, and applies
+// at the same time as it and as each other come to the same end.
+func (a *adverse) twoAgents() {
+	m := a.machines[a.name]
+	if out, err := m.Run(a.t.Context(), "latchkey-agent", "run"); err == nil || !strings.Contains(err.Error(), "another") {
+		a.t.Errorf("a second agent: %v %s", err, out)
+	}
+	a.run(a.name, "latchkey-agent", "apply")
+	was := a.snapshot(a.name)
+	a.grant("dora", true)
+	var applies sync.WaitGroup
+	for range 4 {
+		applies.Go(func() {
+			if out, err := m.Run(a.t.Context(), "latchkey-agent", "apply"); err != nil {
+				a.t.Errorf("%v %s", err, out)
+			}
+		})
+	}
+	applies.Wait()
+	a.wantLogin(a.name, "dora", "in, root")
+	for _, file := range []string{"/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow"} {
+		text, err := m.ReadFile(a.t.Context(), file)
+		if n := strings.Count("\n"+string(text), "\ndora:"); err != nil || n != 1 || was[file] == "" {
+			a.t.Errorf("dora is %d times in %s, %v", n, file, err)
+		}
 	}
 }
 
@@ -207,7 +268,7 @@ func (a *adverse) agentHangs() {
 	a.wantLogin(a.name, "alice", "in, root")
 }
 
-// reboots holds T-L16 in a slice: the machine goes down, as when its power is cut, in the
+// reboots holds T-L16 in part, in a slice: the machine goes down, as when its power is cut, in the
 // middle of an apply: when a new account is there, when one who leaves has lost his
 // keys, when sudo was given. Up again, it comes to what was meant.
 func (a *adverse) reboots() {
