@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -104,12 +105,20 @@ func testSudoProof(t *testing.T, s *space) {
 		notAfter string
 		says     string // empty: it is given
 	}{
-		"plain":                       {func() {}, "", ""},
-		"with-an-end":                 {func() {}, "20991122000000Z", ""},
-		"included-twice":              {func() { s.write("/etc/sudoers", "@includedir /etc/sudoers.d\n#includedir /etc/sudoers.d\n", 0o440) }, "", ""},
-		"rule-of-others-before":       {func() { s.write("/etc/sudoers.d/10-theirs", "bob ALL=(root) /bin/ls\n", 0o440) }, "", ""},
-		"harmless-defaults":           {zz("Defaults env_reset, mail_badpass\nDefaults:bob !lecture\n"), "", ""},
-		"rule-of-others-for-others":   {zz("eve ALL=(ALL) ALL\n"), "", ""},
+		"plain":                     {func() {}, "", ""},
+		"with-an-end":               {func() {}, "20991122000000Z", ""},
+		"included-twice":            {func() { s.write("/etc/sudoers", "@includedir /etc/sudoers.d\n#includedir /etc/sudoers.d\n", 0o440) }, "", ""},
+		"rule-of-others-before":     {func() { s.write("/etc/sudoers.d/10-theirs", "bob ALL=(root) /bin/ls\n", 0o440) }, "", ""},
+		"harmless-defaults":         {zz("Defaults env_reset, mail_badpass\nDefaults:bob !lecture\n"), "", ""},
+		"rule-of-others-for-others": {zz("eve ALL=(ALL) ALL\n"), "", ""},
+		"includes-deep-in-each-other": {func() {
+			must(t, os.MkdirAll("/etc/deep", 0o755))
+			for i := range 130 {
+				s.write(fmt.Sprint("/etc/deep/", i), fmt.Sprintf("@include /etc/deep/%d\n", i+1), 0o440)
+			}
+			s.write("/etc/deep/130", "", 0o440)
+			s.write("/etc/sudoers.d/10-deep", "@include /etc/deep/0\n", 0o440)
+		}, "", ""},
 		"expired":                     {func() {}, "20200101000000Z", "bob may not run a command"},
 		"later-rule-asks-password":    {zz("bob ALL=(ALL:ALL) PASSWD: ALL\n"), "", "bob may run"},
 		"later-rule-denies":           {zz("bob ALL=(ALL:ALL) !ALL\n"), "", "bob may run"},

@@ -95,7 +95,7 @@ func (s *space) wantNoLeftovers() {
 	}
 }
 
-// testSudoersRefused holds R50, R53 and T-S5 in part: in a policy that would not be
+// testSudoersRefused holds R50, R53 and T-S5: in a policy that would not be
 // whole our file is not put in, the error names whose file is wrong, and what was there
 // stays.
 func testSudoersRefused(t *testing.T, s *space) {
