@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"latchkey/e2e/machine"
 )
 
@@ -23,6 +25,7 @@ func TestAdverse(t *testing.T) {
 		a.grant(user, true)
 	}
 	a.key("stranger")
+	before := a.snapshot(a.name)
 	a.join(a.name, a.stack())
 	a.startAgent(a.name)
 	a.wantLogin(a.name, "alice", "in, root")
@@ -36,6 +39,7 @@ func TestAdverse(t *testing.T) {
 	a.sub("renamed-while-logged-in", a.renamed)
 	a.sub("the-agent-hangs", a.agentHangs)
 	a.sub("reboots-in-the-middle", a.reboots)
+	a.sub("frozen-removed-and-installed-again", func() { a.removed(before) })
 }
 
 type adverse struct {
@@ -311,5 +315,52 @@ func (a *adverse) reboots() {
 		if out := a.run(a.name, "getent", "shadow", old); !strings.HasPrefix(out, old+":!*:") {
 			a.t.Errorf("%s is not closed: %s", old, out)
 		}
+	}
+}
+
+// removed holds R149 and T-L8: while the machine is frozen nothing changes, and logins go
+// on; thawed, it is what was meant meanwhile; given back, it is what it was before the
+// agent came; and with the agent again, whoever is granted gets in, to the same home.
+func (a *adverse) removed(before map[string]string) {
+	a.run(a.name, "latchkey-agent", "freeze", "--reason", "moving house")
+	frozen := a.snapshot(a.name)
+	a.revoke("alice")
+	a.grant("zoe", true)
+	a.eventually("the machine says that it is frozen", func() error {
+		out, err := a.machines[a.name].Run(a.t.Context(), "latchkey-agent", "status")
+		if err == nil && (!strings.Contains(out, "moving house") || !strings.Contains(out, "create account zoe")) {
+			err = fmt.Errorf("it says %s", out)
+		}
+		return err
+	})
+	if diff := cmp.Diff(frozen, a.snapshot(a.name)); diff != "" {
+		a.t.Errorf("while frozen (-before +after):\n%s", diff)
+	}
+	if got := a.login(a.name, "alice"); got != "in, root" {
+		a.t.Errorf("while frozen alice is %q", got)
+	}
+	a.run(a.name, "latchkey-agent", "unfreeze")
+	a.wantLogin(a.name, "alice", "refused")
+	a.wantLogin(a.name, "zoe", "in, root")
+
+	a.run(a.name, "systemctl", "disable", "--now", "--quiet", "latchkey-agent")
+	a.run(a.name, "latchkey-agent", "revert", "--yes")
+	a.run(a.name, "rm", "/etc/ssh/sshd_config.d/05-verbose.conf") // the test's own
+	if diff := cmp.Diff(before, a.snapshot(a.name)); diff != "" {
+		a.t.Errorf("given back (-before +after):\n%s", diff)
+	}
+	for _, user := range []string{"alice", "zoe", "robert"} {
+		if got := a.login(a.name, user); got != "refused" {
+			a.t.Errorf("given back, it lets %s in: %q", user, got)
+		}
+	}
+	a.grant("alice", true)
+	a.join(a.name, a.stack())
+	a.startAgent(a.name)
+	for _, user := range []string{"alice", "zoe", "robert"} {
+		a.wantLogin(a.name, user, "in, root")
+	}
+	if out := a.run(a.name, "cat", "/home/alice/kept"); out != "precious\n" {
+		a.t.Errorf("her home holds %q", out)
 	}
 }

@@ -13,17 +13,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestPower_Lost holds T-F11: at each system call of an apply that has much to do, and
-// of a revert, the power may go, and of what was not synced any part be lost, and any
-// part not. Whatever is left, the ledger on the disk names every account, key file and
-// sudo rule on it.
+// TestPower_Lost holds T-F11 and T-F12: at each system call of an apply that has much to
+// do, and of a revert, the power may go, and of what was not synced any part be lost,
+// and any part not. Whatever is left, the ledger on the disk names every account, key
+// file and sudo rule on it, and whom the apply does not concern has what was there.
 func TestPower_Lost(t *testing.T) {
 	t.Parallel()
 	x := newFaulty(t, 2)
 	x.scarce()
 	x.putBack()
-	for _, argv := range [][]string{{"apply"}, {"revert", "--yes"}} {
-		d := &disk{x: x}
+	for i, argv := range [][]string{{"apply"}, {"revert", "--yes"}} {
+		d := &disk{x: x, stays: []string{"alice", ""}[i]}
 		r := watch(t, x.machine.Command(t.Context(), append([]string{agentProgram}, argv...)...), agentProgram, d.see)
 		if r.code != 0 {
 			t.Fatalf("%q ends with %d: %s", argv, r.code, r.errs)
@@ -72,6 +72,7 @@ func (x *faulty) scarce() {
 // may do that, but nothing is given on it.
 type disk struct {
 	x       *faulty
+	stays   string    // who is in every version
 	records [4]record // the ledger, then what it has to name
 	syncing string    // the folder that is synced by the call of the moment
 	syncs   int
@@ -107,6 +108,13 @@ func (d *disk) see(s site) {
 	d.syncing = ""
 	if s.call == "fsync" {
 		d.syncing = s.path
+	}
+	for i, r := range d.records {
+		for _, there := range r.versions {
+			if d.stays != "" && !there[d.stays] {
+				d.x.t.Errorf("before %v: of %d, %v may be there, without %s", s, i, there, d.stays)
+			}
+		}
 	}
 	for _, r := range d.records[1:] {
 		for _, there := range r.versions {
