@@ -10,8 +10,9 @@ import (
 // AuthorizedKeysLine renders one key of a grant as a line of sshd's
 // authorized_keys format (sshd(8)), without the newline. Options come from the
 // grant alone: name.RestrictedKey, when it is restricted, and expiry-time, in UTC, when
-// it ends. The comment is the login name; nothing that a person typed is in the line
-// (requirements R2, R3, R11, R12).
+// it ends. sshd reads an end in UTC since 9.1; an older one refuses the whole line, so
+// the login hook judges it. The comment is the login name; nothing that a person typed
+// is in the line (requirements R2, R3, R11, R12).
 func AuthorizedKeysLine(g Grant, k Key) string {
 	var options []string
 	if g.Restricted {

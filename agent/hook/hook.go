@@ -19,6 +19,7 @@ package hook
 
 import (
 	"strings"
+	"time"
 
 	"latchkey/authz/name"
 )
@@ -95,9 +96,10 @@ func (r Request) User() name.Username { return r.user }
 // exactly what Render writes for this account and uid is refused, and then there
 // is no output at all (requirement R60).
 //
-// Expiry is not judged here: sshd does that from expiry-time, so the hook needs
-// no clock.
-func (r Request) Answer(file []byte) ([]byte, error) {
+// A line with an end is given out before it only, and without it: sshd reads an
+// end in UTC since 9.1 alone, refuses the whole line before, and takes one
+// without Z for local time (requirement R11).
+func (r Request) Answer(file []byte, now time.Time) ([]byte, error) {
 	if r.user.IsZero() {
 		return nil, ErrArguments
 	}
@@ -105,19 +107,20 @@ func (r Request) Answer(file []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	moment := now.UTC().Format(endForm)
 	var out []byte
 	count := 0
 	for lines != "" {
 		line, rest, _ := strings.Cut(lines, "\n")
 		lines = rest
-		typ, key, ok := cutLine(line, r.user.String())
+		k, ok := cutLine(line, r.user.String())
 		switch count++; {
 		case !ok:
 			return nil, ErrFileLine
 		case count > MaxKeys:
 			return nil, ErrFileCount
-		case typ == r.typ && key == r.key:
-			out = append(append(out, line...), '\n')
+		case k.typ == r.typ && k.key == r.key && (k.end == "" || moment < k.end):
+			out = append(out, k.options+k.typ+" "+k.key+" "+r.user.String()+"\n"...)
 		}
 	}
 	return out, nil
@@ -141,40 +144,53 @@ func body(file []byte, uid string) (string, error) {
 	return lines, nil
 }
 
-// cutLine splits [OPTIONS ]TYPE KEY USER, single spaces, and returns type and key. It
-// is false for anything else.
-func cutLine(line, user string) (typ, key string, ok bool) {
-	line, ok = cutOptions(line)
+// endForm is how a line states its end, in UTC. Two of them compare as their
+// texts do.
+const endForm = "20060102150405Z"
+
+// keyLine is a line of a key file, taken apart.
+type keyLine struct {
+	options  string // name.RestrictedKey and a space, or nothing
+	end      string // in endForm, or nothing
+	typ, key string
+}
+
+// cutLine takes [OPTIONS ]TYPE KEY USER, single spaces, apart. It is false for
+// anything else.
+func cutLine(line, user string) (k keyLine, ok bool) {
+	k.options, k.end, line, ok = cutOptions(line)
 	typ, rest, _ := strings.Cut(line, " ")
 	key, comment, _ := strings.Cut(rest, " ")
-	return typ, key, ok && isServed(typ) && isBase64(key) && comment == user
+	k.typ, k.key = typ, key
+	return k, ok && isServed(typ) && isBase64(key) && comment == user
 }
 
 // cutOptions takes the options off a line: none, name.RestrictedKey,
 // expiry-time="YYYYMMDDHHMMSSZ", or the two in this order. It is false where others
 // begin the same way.
-func cutOptions(line string) (rest string, ok bool) {
+func cutOptions(line string) (options, end, rest string, ok bool) {
 	rest, restricted := strings.CutPrefix(line, name.RestrictedKey)
 	if restricted {
+		options = name.RestrictedKey + " "
 		if key, alone := strings.CutPrefix(rest, " "); alone {
-			return key, true
+			return options, "", key, true
 		}
 		if rest, ok = strings.CutPrefix(rest, ","); !ok {
-			return "", false
+			return "", "", "", false
 		}
 	}
 	rest, ends := strings.CutPrefix(rest, `expiry-time="`)
 	if !ends {
-		return rest, !restricted
+		return options, "", rest, !restricted
 	}
-	at, key, closed := strings.Cut(rest, `" `)
-	return key, closed && isTime(at)
+	end, rest, ok = strings.Cut(rest, `" `)
+	return options, end, rest, ok && isEnd(end)
 }
 
-// isTime reports whether s is YYYYMMDDHHMMSSZ. The Z matters: without it sshd
-// reads local time.
-func isTime(s string) bool {
-	return len(s) == len("YYYYMMDDHHMMSSZ") && isDigits(s[:14]) && s[14] == 'Z'
+// isEnd reports whether s is YYYYMMDDHHMMSSZ. The Z matters: without it sshd,
+// where it reads the file itself, takes it for local time.
+func isEnd(s string) bool {
+	return len(s) == len(endForm) && isDigits(s[:14]) && s[14] == 'Z'
 }
 
 // isUID reports whether s is a uid of ours in its one decimal form; 0 is not

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"latchkey/agent/hook"
 	"latchkey/authz/name"
@@ -174,12 +175,14 @@ func TestRequest_Answer(t *testing.T) {
 	const (
 		head    = "# latchkey 1 uid=20001\n"
 		plain   = "ssh-ed25519 " + first + " alice\n"
-		limited = `expiry-time="20261122000000Z" ssh-ed25519 ` + first + " alice\n"
 		other   = "ssh-ed25519 " + second + " alice\n"
 		third   = "ecdsa-sha2-nistp256 " + nist + " alice\n"
 		strict  = name.RestrictedKey + " " + plain
-		strictT = name.RestrictedKey + `,expiry-time="20261122000000Z" ` + plain
 	)
+	// Somewhere else than in UTC, which must make no difference.
+	now := time.Date(2026, 11, 22, 5, 30, 0, 0, time.FixedZone("", 5*3600+1800))
+	until := func(end string) string { return `expiry-time="` + end + `" ` }
+	limited, strictT := until("20261122000001Z")+plain, name.RestrictedKey+","+until("20261122000001Z")+plain
 	tests := []struct {
 		situation string
 		file      string
@@ -189,12 +192,16 @@ func TestRequest_Answer(t *testing.T) {
 		{"only-key", head + plain, plain, nil},
 		{"first-of-three", head + plain + other + third, plain, nil},
 		{"last-of-three", head + third + other + plain, plain, nil},
-		{"with-expiry", head + other + limited, limited, nil},
+		{"before-the-end", head + other + limited, plain, nil},
+		{"at-the-end", head + other + until("20261122000000Z") + plain, "", nil},
+		{"after-the-end", head + other + until("20261121235959Z") + plain, "", nil},
+		{"far-end", head + until("99991231235959Z") + plain, plain, nil},
+		{"with-and-without-end", head + plain + until("20261121235959Z") + plain, plain, nil},
 		{"restricted", head + strict, strict, nil},
-		{"restricted-with-expiry", head + strictT, strictT, nil},
+		{"restricted-with-expiry", head + strictT, strict, nil},
+		{"restricted-after-the-end", head + name.RestrictedKey + "," + until("20261121235959Z") + plain, "", nil},
 		{"restricted-of-other-key", head + name.RestrictedKey + " " + other + plain, plain, nil},
-		{"every-form", head + plain + limited + strict + strictT, plain + limited + strict + strictT, nil},
-		{"both-forms", head + plain + limited, plain + limited, nil},
+		{"every-form", head + plain + limited + strict + strictT, plain + plain + strict + strict, nil},
 		{"other-key", head + other, "", nil},
 		{"same-key-other-type", head + "ssh-rsa " + first + " alice\n", "", nil},
 		{"no-keys", head, "", nil},
@@ -250,7 +257,7 @@ func TestRequest_Answer(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.situation, func(t *testing.T) {
 			t.Parallel()
-			got, err := request.Answer([]byte(test.file))
+			got, err := request.Answer([]byte(test.file), now)
 			if !errors.Is(err, test.fault) || string(got) != test.want {
 				t.Errorf("Answer = %q, %v; want %q, %v", got, err, test.want, test.fault)
 			}
@@ -261,7 +268,7 @@ func TestRequest_Answer(t *testing.T) {
 // TestRequest_Answer_zero holds R169 in part.
 func TestRequest_Answer_zero(t *testing.T) {
 	t.Parallel()
-	out, err := hook.Request{}.Answer([]byte("# latchkey 1 uid=\n"))
+	out, err := hook.Request{}.Answer([]byte("# latchkey 1 uid=\n"), time.Now())
 	if !errors.Is(err, hook.ErrArguments) || out != nil {
 		t.Errorf("Answer = %q, %v", out, err)
 	}
@@ -279,12 +286,13 @@ func FuzzRequest_Answer(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
-		out, err := request.Answer(file)
+		out, err := request.Answer(file, time.Unix(0, 0))
 		if err != nil && out != nil {
 			t.Fatalf("output beside a fault: %q, %v", out, err)
 		}
 		for line := range bytes.Lines(out) {
-			if !bytes.HasSuffix(line, []byte("ssh-ed25519 "+first+" alice\n")) || !bytes.Contains(file, line) {
+			key := bytes.TrimPrefix(line, []byte(name.RestrictedKey+" "))
+			if string(key) != "ssh-ed25519 "+first+" alice\n" || !bytes.Contains(file, key) {
 				t.Fatalf("line %q", line)
 			}
 		}
@@ -312,8 +320,18 @@ func FuzzRender(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := request.Answer(file)
-		if err != nil || string(out) != line+"\n" {
+		want := line + "\n"
+		if options, rest, ends := strings.Cut(line, `expiry-time="`); ends {
+			end, key, _ := strings.Cut(rest, `" `)
+			if options != "" {
+				options = name.RestrictedKey + " "
+			}
+			if want = options + key + "\n"; end <= "00001231000000Z" {
+				want = ""
+			}
+		}
+		out, err := request.Answer(file, time.Date(0, 12, 31, 0, 0, 0, 0, time.UTC))
+		if err != nil || string(out) != want {
 			t.Fatalf("Answer = %q, %v", out, err)
 		}
 	})

@@ -29,7 +29,7 @@ func Render(user name.Username, uid uint32, lines []string) ([]byte, error) {
 	var b strings.Builder
 	b.WriteString(header + number + "\n")
 	for _, line := range lines {
-		if _, _, ok := cutLine(line, user.String()); !ok {
+		if _, ok := cutLine(line, user.String()); !ok {
 			return nil, ErrFileLine
 		}
 		b.WriteString(line + "\n")

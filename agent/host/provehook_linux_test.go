@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"latchkey/authz"
 )
@@ -34,6 +35,23 @@ func testProveHook(t *testing.T, s *space) {
 			}
 		})
 	}
+	t.Run("with-an-end", func(t *testing.T) {
+		ends := alice
+		ends.NotAfter = time.Now().Add(time.Hour)
+		s.write(s.Layout.Hook, "#!/bin/sh\necho '"+line+"'\n", 0o755)
+		if err := s.ProveHook(t.Context(), ends); err != nil {
+			t.Error(err)
+		}
+		s.write(s.Layout.Hook, "#!/bin/sh\necho '"+authz.AuthorizedKeysLine(ends, ends.Keys[0])+"'\n", 0o755)
+		if err := s.ProveHook(t.Context(), ends); err == nil {
+			t.Error("a hook that leaves the end to sshd is taken for right")
+		}
+		s.write(s.Layout.Hook, "#!/bin/sh\n", 0o755)
+		ends.NotAfter = time.Now()
+		if err := s.ProveHook(t.Context(), ends); err != nil {
+			t.Errorf("after the end: %v", err)
+		}
+	})
 	must(t, os.Remove(s.Layout.Hook))
 	if err := s.ProveHook(t.Context(), alice); err == nil {
 		t.Error("a hook that is not there answers")

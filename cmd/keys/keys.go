@@ -18,6 +18,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"time"
 
 	"latchkey/agent/hook"
 	"latchkey/authz/name"
@@ -89,7 +90,7 @@ func run(args []string, read readFunc, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fault(stderr, err, exitFault)
 	}
-	out, err := request.Answer(file)
+	out, err := request.Answer(file, time.Now())
 	if err != nil {
 		return fault(stderr, err, exitFault)
 	}

@@ -76,11 +76,13 @@ func inMachineLogin(t *testing.T) {
 			wantLogin(t, test.key, test.enters)
 		})
 	}
-	t.Run("expired-is-sshds-refusal", func(t *testing.T) {
-		putKeys(t, head+past+granted)
-		out, err := asHook(append([]string{"alice", "20001"}, strings.Fields(keys["granted"])...)...).Output()
-		if err != nil || string(out) != past+granted {
-			t.Errorf("output %q, %v", out, err)
+	t.Run("an-end-is-not-left-to-sshd", func(t *testing.T) {
+		for ends, want := range map[string]string{past: "", future: granted} {
+			putKeys(t, head+ends+granted)
+			out, err := asHook(append([]string{"alice", "20001"}, strings.Fields(keys["granted"])...)...).Output()
+			if err != nil || string(out) != want {
+				t.Errorf("with %s output %q, %v", ends, out, err)
+			}
 		}
 	})
 	putKeys(t, head+granted)
