@@ -59,7 +59,7 @@ check: ## formatting, and go vet for Linux and Windows
 # -v tells what was skipped; only packages and failures are shown of it.
 .PHONY: test
 test: needs-test check build ## every test, none skipped
-	@echo "test: running (whole machines are made at the first run, which takes a minute more)"
+	@echo "test: running (whole machines of three Debian releases are made at the first run, which takes three minutes more)"
 	@run() { env LATCHKEY_NO_SKIP=1 go test -v -count=1 -timeout 20m $(if $(AS_ROOT),-exec '$(AS_ROOT) LATCHKEY_NO_SKIP=1') "$$@" 2>&1; }; \
 	raced=$$(go list ./... | grep -E '^$(RACE)') && others=$$(go list ./... | grep -vE '^$(RACE)'); \
 	{ failed=0; run -race $$raced || failed=1; run $$others || failed=1; run -run '^TestSimulation' ./agent || failed=1; for module in $(MODULES); do (cd $$module && run ./...) || failed=1; done; exit $$failed; } | awk "$$REPORT"

@@ -21,11 +21,17 @@ import (
 // not taken for a newer one.
 const recipe = 1
 
-// packages returns what a tree holds beside the minimal base. procps is there
-// because a person looking into a machine misses ps first.
-func packages() []string {
-	return []string{"systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "sudo", "iproute2", "passwd",
+// packages returns what a tree of a release holds beside the minimal base. procps
+// is there because a person looking into a machine misses ps first. sudo-rs, in
+// the first release that has it as a whole, is called so there, and sudo is
+// still the original.
+func packages(release string) []string {
+	names := []string{"systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "sudo", "iproute2", "passwd",
 		"cron", "procps"}
+	if release == "trixie" {
+		names = append(names, "sudo-rs")
+	}
+	return names
 }
 
 // masked returns units that a throw-away machine has no use for: they wait for a
@@ -42,7 +48,7 @@ func tree(ctx context.Context, release, cacheDir string, progress func(string)) 
 	if !releaseName.MatchString(release) {
 		return "", fmt.Errorf("%q is no Debian release", release)
 	}
-	sum := sha256.Sum256(fmt.Appendln(nil, recipe, runtime.GOARCH, release, packages(), masked()))
+	sum := sha256.Sum256(fmt.Appendln(nil, recipe, runtime.GOARCH, release, packages(release), masked()))
 	dir := filepath.Join(cacheDir, fmt.Sprintf("%s-%x", release, sum[:6]))
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
@@ -113,7 +119,7 @@ func buildTree(ctx context.Context, release, dir string, progress func(string)) 
 // debootstrap runs the tool of that name in the network outside, since the
 // run's own leads nowhere.
 func debootstrap(ctx context.Context, release, dir string, progress func(string)) error {
-	argv := []string{"debootstrap", "--variant=minbase", "--include=" + strings.Join(packages(), ","), release, dir}
+	argv := []string{"debootstrap", "--variant=minbase", "--include=" + strings.Join(packages(release), ","), release, dir}
 	if mirror := systemMirror(); mirror != "" {
 		argv = append(argv, mirror)
 	}
