@@ -56,6 +56,12 @@ func newWorld(t *testing.T, port, firstIndex int, names ...string) *world {
 // newWorldOf is newWorld with machines of another kind.
 func newWorldOf(t *testing.T, raise func(context.Context, machine.Options) (*machine.Machine, error), port, firstIndex int, names ...string) *world {
 	t.Helper()
+	return newWorldOn(t, "bookworm", raise, port, firstIndex, names...)
+}
+
+// newWorldOn is newWorldOf with machines of another release.
+func newWorldOn(t *testing.T, release string, raise func(context.Context, machine.Options) (*machine.Machine, error), port, firstIndex int, names ...string) *world {
+	t.Helper()
 	need(t)
 	w := &world{t: t, dir: t.TempDir(), machines: map[string]*machine.Machine{}, keys: map[string]string{}, public: map[string]string{}, port: port}
 	var err error
@@ -63,7 +69,7 @@ func newWorldOf(t *testing.T, raise func(context.Context, machine.Options) (*mac
 		t.Fatal(err)
 	}
 	w.startServer()
-	tree, err := machine.Tree(t.Context(), "bookworm", "", func(line string) { t.Log(line) })
+	tree, err := machine.Tree(t.Context(), release, "", func(line string) { t.Log(line) })
 	if err != nil {
 		t.Fatal(err)
 	}

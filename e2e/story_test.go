@@ -88,7 +88,13 @@ func TestStory(t *testing.T) {
 			w.t.Errorf("alice with bob's key: %+v, %v", r, err)
 		}
 	})
-	w.sub("revoke-with-a-session-open", func() { w.revokeWithSession(stacks["one"]) })
+	w.sub("revoke-with-a-session-open", func() {
+		w.revokeWithSession("web1", func() {
+			w.aws("set-permission", "--stack-id", stacks["one"], "--iam-user-arn", arn("alice"), "--no-allow-ssh", "--no-allow-sudo")
+		})
+		w.wantLogin("web2", "alice", "refused")
+		w.wantLogin("db1", "alice", "in")
+	})
 	w.sub("logins-go-on-without-the-control-plane", func() {
 		w.aws("set-permission", "--stack-id", stacks["one"], "--iam-user-arn", arn("alice"), "--allow-ssh", "--allow-sudo")
 		w.wantLogin("web1", "alice", "in, root")
@@ -137,10 +143,12 @@ func (w *world) snapshot(name string) map[string]string {
 	return files
 }
 
-func (w *world) revokeWithSession(stack string) {
+// revokeWithSession takes alice's access while she is logged in and has left things
+// running: all of it ends, and her home stays.
+func (w *world) revokeWithSession(name string, take func()) {
 	t := w.t
 	t.Helper()
-	m := w.machines["web1"]
+	m := w.machines[name]
 	const keep = "set -e; echo precious > ~/kept; sudo -n sh -c 'sleep 1000000 >/dev/null 2>&1 </dev/null &'; " +
 		"nohup sleep 1000001 >/dev/null 2>&1 </dev/null &"
 	if r, err := machine.SSH(t.Context(), m, "alice", w.keys["alice"], keep); err != nil || r.Code != 0 {
@@ -150,28 +158,26 @@ func (w *world) revokeWithSession(stack string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.aws("set-permission", "--stack-id", stack, "--iam-user-arn", arn("alice"), "--no-allow-ssh", "--no-allow-sudo")
+	take()
 	select {
 	case <-session.Ended():
 	case <-time.After(patience):
 		t.Error("the session is still open")
-		w.explain("web1")
+		w.explain(name)
 	}
-	w.wantLogin("web1", "alice", "refused")
-	w.wantLogin("web2", "alice", "refused")
-	w.wantLogin("db1", "alice", "in")
-	w.settled("web1")
-	if out := w.run("web1", "cat", "/home/alice/kept"); out != "precious\n" {
+	w.wantLogin(name, "alice", "refused")
+	w.settled(name)
+	if out := w.run(name, "cat", "/home/alice/kept"); out != "precious\n" {
 		t.Errorf("home holds %q", out)
 	}
-	if out := w.run("web1", "sh", "-c", "grep -rl alice /etc/sudoers /etc/sudoers.d || true"); out != "" {
+	if out := w.run(name, "sh", "-c", "grep -rl alice /etc/sudoers /etc/sudoers.d || true"); out != "" {
 		t.Errorf("sudoers still name alice: %s", out)
 	}
-	w.run("web1", "visudo", "-c", "-q")
-	if out := w.run("web1", "sh", "-c", "grep -l '^Uid:.*20' /proc/[0-9]*/status 2>/dev/null | xargs -r grep -h ^Name || true"); strings.Contains(out, "sleep") {
+	w.run(name, "visudo", "-c", "-q")
+	if out := w.run(name, "sh", "-c", "grep -l '^Uid:.*20' /proc/[0-9]*/status 2>/dev/null | xargs -r grep -h ^Name || true"); strings.Contains(out, "sleep") {
 		t.Errorf("processes of alice live on: %s", out)
 	}
-	if out := w.run("web1", "getent", "shadow", "alice"); !strings.HasPrefix(out, "alice:!*:") {
+	if out := w.run(name, "getent", "shadow", "alice"); !strings.HasPrefix(out, "alice:!*:") {
 		t.Errorf("account is not locked: %s", out)
 	}
 }
