@@ -162,7 +162,7 @@ func sudo(f Facts, r *report) {
 	case !s.Visudo:
 		r.problem(fix, "visudo is not installed: no sudo rule can be checked, so none is written")
 	case strings.Contains(s.Version, "sudo-rs"):
-		r.warn("update-alternatives --config sudo chooses the original", "this is %s, which may not read a rule with an end (NOTAFTER)", s.Version)
+		r.warn("update-alternatives --config sudo chooses the original", "this is %s, which reads no rule with an end (NOTAFTER): who has one gets no sudo here", s.Version)
 	case s.Version == "":
 		r.warn("sudo -V", "sudo does not say which one it is")
 	}
@@ -204,7 +204,8 @@ func sudoUser(f Facts, r *report) {
 		asked++
 		// sudo-rs sets no spaces.
 		all := strings.Contains(l.Rules+"\n", l.Rule+"\n") || strings.Contains(l.Rules+"\n", strings.Replace(l.Rule, " : ", ":", 1)+"\n")
-		none := strings.Contains(l.Rules, "not allowed to run sudo")
+		// The second is what sudo-rs says.
+		none := strings.Contains(l.Rules, "not allowed to run sudo") || strings.Contains(l.Rules, "not allowed to execute 'list' as")
 		switch {
 		case l.RulesErr != nil && !none:
 			r.warn("sudo -l -U "+l.Name, "sudo does not say what %s may do: %v", l.Name, l.RulesErr)

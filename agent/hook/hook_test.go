@@ -173,11 +173,11 @@ func TestParseRequest(t *testing.T) {
 func TestRequest_Answer(t *testing.T) {
 	t.Parallel()
 	const (
-		head    = "# latchkey 1 uid=20001\n"
-		plain   = "ssh-ed25519 " + first + " alice\n"
-		other   = "ssh-ed25519 " + second + " alice\n"
-		third   = "ecdsa-sha2-nistp256 " + nist + " alice\n"
-		strict  = name.RestrictedKey + " " + plain
+		head   = "# latchkey 1 uid=20001\n"
+		plain  = "ssh-ed25519 " + first + " alice\n"
+		other  = "ssh-ed25519 " + second + " alice\n"
+		third  = "ecdsa-sha2-nistp256 " + nist + " alice\n"
+		strict = name.RestrictedKey + " " + plain
 	)
 	// Somewhere else than in UTC, which must make no difference.
 	now := time.Date(2026, 11, 22, 5, 30, 0, 0, time.FixedZone("", 5*3600+1800))

@@ -67,6 +67,9 @@ func (h *Host) ask(ctx context.Context, g authz.Grant, l *doctor.Login, f *docto
 	}
 	if f.Sudo.Installed {
 		l.Rules, l.RulesErr = h.run(ctx, "sudo", "-l", "-U", l.Name)
+		if exit := (*exitError)(nil); errors.As(l.RulesErr, &exit) {
+			l.Rules += exit.stderr
+		}
 	}
 	if f.Hook == nil && f.HookUser != nil && len(g.Keys) > 0 {
 		l.Hook = h.askHook(ctx, g, *f.HookUser)

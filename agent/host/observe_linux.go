@@ -50,6 +50,8 @@ func (h *Host) Observe(ctx context.Context, grants []authz.Grant, owned plan.Led
 	s.Homes = h.observeHomes(grants, owned)
 	s.SudoReason = h.lookSudo(ctx)
 	s.SudoEffective = s.SudoReason == nil
+	version, _ := h.sudoVersion(ctx) // lookSudo has said what is wrong
+	s.SudoEndless = sudoKind(version) == sudoRS
 	s.Scheduled = h.observeScheduled(owned)
 	s.Hook, s.Shell = h.checkHook(), h.checkShell()
 	if s.Processes, err = processesOf(leaving(grants, owned)); err != nil {

@@ -74,6 +74,8 @@ func runToolWith(ctx context.Context, attr *syscall.SysProcAttr, input, tool str
 		return stdout.String(), &exitError{tool, exit.ExitCode(), oneLine(stderr.String())}
 	case err != nil:
 		return "", fmt.Errorf("%s: %w", tool, err)
+	case tool == "sudo" && stdout.String() == "":
+		return stderr.String(), nil // there sudo-rs says its version
 	}
 	return stdout.String(), nil
 }

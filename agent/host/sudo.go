@@ -16,6 +16,10 @@ const (
 	sudoRS = "sudo-rs "
 )
 
+// sudoRSDenial is what sudo-rs 0.2.5 says of a user without any rule. It reads as if
+// root might not ask, but about a user with a rule it answers root always.
+const sudoRSDenial = " is not allowed to execute 'list' as "
+
 // sudoKind tells which sudo printed this as its version, empty for one we do not
 // know.
 func sudoKind(version string) string {
@@ -53,7 +57,7 @@ func readListing(text string) listing {
 	for line := range strings.Lines(text) {
 		trimmed := strings.TrimSpace(line)
 		switch {
-		case strings.Contains(line, " is not allowed to run sudo on "):
+		case strings.Contains(line, " is not allowed to run sudo on "), strings.Contains(line, sudoRSDenial):
 			l.denied = true
 		case strings.HasPrefix(line, "Matching Defaults entries for "), strings.Contains(line, " may run the following commands on "):
 			part = trimmed

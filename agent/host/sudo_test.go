@@ -18,7 +18,7 @@ func ruleFor(t *testing.T, user, notAfter string) plan.Rule {
 	return plan.Rule{User: u, NotAfter: notAfter}
 }
 
-// The texts are what sudo 1.9.13 prints (requirement R51).
+// The texts are what sudo 1.9.13 and sudo-rs 0.2.5 print (requirement R51).
 func TestReadListing(t *testing.T) {
 	const head = "User bob may run the following commands on web-1:\n"
 	const ours = "    (ALL : ALL) NOPASSWD: ALL\n"
@@ -39,6 +39,7 @@ func TestReadListing(t *testing.T) {
 		"noexec":          {"Matching Defaults entries for bob on web-1:\n    env_reset, noexec,\n    lecture\n\n" + head + ours, false, false, true},
 		"denied":          {"User bob is not allowed to run sudo on web-1.\n", true, false, false},
 		"denied-defaults": {"Matching Defaults entries for bob on web-1:\n    env_reset\n\nUser bob is not allowed to run sudo on web-1.\n", true, false, false},
+		"denied-sudo-rs":  {"sudo-rs: Sorry, user root is not allowed to execute 'list' as bob on web-1.\n", true, false, false},
 		"no-rules":        {head, false, false, false},
 		"empty":           {"", false, false, false},
 		"rule-alone":      {ours, false, false, false},

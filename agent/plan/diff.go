@@ -77,10 +77,11 @@ func (d *differ) admit() {
 			d.plan.Refused = append(d.plan.Refused, Refused{g.Username.String(), err})
 			continue
 		}
-		d.admitted = append(d.admitted, admitted{g, keys})
-		if err := d.noSudo(); g.Sudo && err != nil {
+		if err := d.noSudoFor(g); g.Sudo && err != nil {
 			d.plan.Refused = append(d.plan.Refused, Refused{g.Username.String(), err})
+			g.Sudo = false
 		}
+		d.admitted = append(d.admitted, admitted{g, keys})
 	}
 }
 
@@ -99,6 +100,16 @@ func (d *differ) waits(g authz.Grant) bool {
 func (d *differ) homeOf(u authz.Username, uid authz.UID) bool {
 	home, found := d.have.Homes[d.layout.Home(u)]
 	return found && home.Real && home.UID == uint32(uid)
+}
+
+// noSudoFor says why this machine cannot give sudo as a grant has it, nil when it
+// can. One rule that sudo does not read would keep out those of all others.
+func (d *differ) noSudoFor(g authz.Grant) error {
+	err := d.noSudo()
+	if err == nil && d.have.SudoEndless && !g.NotAfter.IsZero() {
+		err = ErrSudoEnd
+	}
+	return err
 }
 
 // noSudo says why this machine cannot give sudo to anybody, nil when it can.
@@ -293,7 +304,7 @@ func (d *differ) takeSudo() {
 	if !found || !d.owned.Sudoers {
 		return
 	}
-	rules := d.sudoRules()
+	rules := rulesOf(d.admitted)
 	stay := d.inForce(rules)
 	if len(stay) == 0 {
 		d.step(Step{Op: OpRemoveSudo, Path: d.layout.Sudoers})
@@ -319,13 +330,6 @@ func (d *differ) inForce(rules []Rule) []Rule {
 		_, exists := d.have.Accounts[r.User.String()]
 		return !exists
 	})
-}
-
-func (d *differ) sudoRules() []Rule {
-	if d.noSudo() != nil {
-		return nil
-	}
-	return rulesOf(d.admitted)
 }
 
 func (d *differ) extraGroups(a leaver) []string {
@@ -376,7 +380,7 @@ func (d *differ) give() {
 				Attr: d.layout.keyFileAttr(), Why: d.changed(path)})
 		}
 	}
-	rules := d.sudoRules()
+	rules := rulesOf(d.admitted)
 	written := d.sudoWritten || !d.sudoTaken && d.have.has(d.layout.Sudoers, SudoersFile(rules), sudoersAttr())
 	if len(rules) > 0 && !(written && d.owned.SudoProved) {
 		d.step(Step{Op: OpGiveSudo, Path: d.layout.Sudoers, Rules: rules, InForce: d.inForce(rules), Attr: sudoersAttr(), Why: sudoFor(rules)})

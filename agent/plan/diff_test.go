@@ -419,6 +419,19 @@ write file /var/lib/latchkey/authorized_keys/alice: holds what it should not
 remove file /etc/sudoers.d/90-latchkey, prove it by sudo
 write file /etc/sudoers.d/90-latchkey, prove it by sudo: sudo for alice
 `},
+		{"sudo-rs-and-an-end", func(t *testing.T) (plan.State, plan.Ledger) {
+			s, l := settled(t)
+			s.SudoEndless = true
+			return s, l
+		}, func(t *testing.T) plan.Desired {
+			g := both(t)
+			g[0].NotAfter = end
+			return plan.Desired{Grants: g, SSHD: true}
+		}, `
+write file /var/lib/latchkey/authorized_keys/alice: holds what it should not
+remove file /etc/sudoers.d/90-latchkey, prove it by sudo
+refused "alice": sudo-rs reads no rule with an end
+`},
 		{"no-sudo-on-the-machine", func(*testing.T) (plan.State, plan.Ledger) {
 			s := fresh()
 			s.SudoEffective, s.SudoReason = false, plan.ErrSudoMissing

@@ -275,5 +275,6 @@ var (
 	ErrSudoMissing    = name.Refuse("sudo_missing", "sudo is not installed here")
 	ErrSudoOther      = name.Refuse("sudo_other", "the sudo of this machine is neither sudo nor sudo-rs")
 	ErrSudoNotRead    = name.Refuse("sudo_not_included", "the sudo policy of this machine does not include our folder")
+	ErrSudoEnd        = name.Refuse("sudo_end", "sudo-rs reads no rule with an end")
 	ErrSudoUnproved   = name.Refuse("sudo_unproved", "sudo does not give what our file says")
 )

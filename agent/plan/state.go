@@ -13,6 +13,8 @@ type State struct {
 	// SudoReason says why.
 	SudoEffective bool
 	SudoReason    error
+	// SudoEndless says that the sudo here reads no rule with an end.
+	SudoEndless bool
 	// Shell says why the layout's shell can not be used here; nil when it can.
 	Shell error
 	// Hook says why sshd would refuse to run the login hook; nil when it would not.
