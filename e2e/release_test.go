@@ -12,20 +12,34 @@ import (
 // 247, 252 and 257.
 func releases() []string { return []string{"bullseye", "bookworm", "trixie"} }
 
-// TestReleases is the story on a machine of each release.
+// TestReleases is the life of a machine on each release (requirements R11, R13, R56,
+// R68, T-H11 and T-K31).
 func TestReleases(t *testing.T) {
+	need(t)
+	dir := t.TempDir()
+	buildSuites(t, dir)
 	for i, release := range releases() {
 		t.Run(release, func(t *testing.T) {
 			t.Parallel()
 			name := fmt.Sprintf("deb%d", 11+i)
 			w := newWorldOn(t, release, machine.Boot, 8491+i, 91+i, name)
-			w.story(name)
+			before := w.snapshot(name)
+			w.suites(name, dir)
+			w.begin(name)
+			w.sub("damage", func() { w.damage(name) })
+			w.sub("unsafe-hook", func() { w.unsafeHook(name) })
+			w.sub("keys", func() { w.everyKey(name) })
+			w.sub("ends", func() { w.ends(name) })
+			w.sub("revoke", func() { w.revokeWithSession(name, func() { w.revoke("alice") }) })
+			w.sub("revert", func() { w.revert(name, before) })
 		})
 	}
 }
 
-func (w *world) story(name string) {
-	before := w.snapshot(name)
+// begin makes a machine an instance whose agent has let alice in and finds nothing
+// wrong.
+func (w *world) begin(name string) {
+	w.t.Helper()
 	w.cli("stack", "create", "one")
 	w.grant("alice", true)
 	w.join(name, w.stack())
@@ -34,16 +48,15 @@ func (w *world) story(name string) {
 	w.settled(name)
 	w.sub("doctor", func() {
 		for code, severity := range w.doctor(name) {
+			// Whether anything keeps the clock is the host's business.
 			if severity != "ok" && code != "clock" {
 				w.t.Errorf("%s is a %s", code, severity)
 			}
 		}
 	})
-	w.sub("damage", func() { w.damage(name) })
-	w.sub("ends", func() { w.ends(name) })
-	w.sub("unsafe-hook", func() { w.unsafeHook(name) })
-	w.sub("revoke", func() {
-		w.revokeWithSession(name, func() { w.revoke("alice") })
+	w.sub("unit", func() {
+		if out := w.run(name, "sh", "-c", "journalctl -q --no-pager -o cat _PID=1 | grep latchkey-agent.service: || true"); out != "" {
+			w.t.Errorf("systemd says of the unit:\n%s", out)
+		}
 	})
-	w.sub("revert", func() { w.revert(name, before) })
 }
