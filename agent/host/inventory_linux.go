@@ -153,7 +153,7 @@ func (t *taking) keyFile(path string, a plan.Account) {
 	}
 	keys, bad := keyLines(text)
 	for _, k := range keys {
-		t.in.Keys = append(t.in.Keys, UnmanagedKey{Account: a.Name, Managed: t.managed(a), InHome: within(path, a.Home), File: path, Line: k.number, Type: k.typ,
+		t.in.Keys = append(t.in.Keys, UnmanagedKey{Account: a.Name, Managed: t.managed(a), InHome: belowHome(path, a.Home), File: path, Line: k.number, Type: k.typ,
 			Fingerprint: k.fingerprint, Options: k.options, Ignored: ignored})
 	}
 	if bad > 0 {
@@ -161,8 +161,8 @@ func (t *taking) keyFile(path string, a plan.Account) {
 	}
 }
 
-// within reports whether a file lies below a home.
-func within(path, home string) bool {
+// belowHome reports whether a file lies below a home.
+func belowHome(path, home string) bool {
 	inside, err := filepath.Rel(home, path)
 	return err == nil && home != "/" && filepath.IsLocal(inside)
 }
@@ -174,7 +174,7 @@ func readForeign(path, home string) (string, unix.Stat_t, error) {
 	const flags = os.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_NOFOLLOW
 	var f *os.File
 	var err error
-	if within(path, home) {
+	if belowHome(path, home) {
 		inside := strings.TrimPrefix(path, filepath.Clean(home)+"/")
 		root, err := os.OpenRoot(home)
 		if err != nil {
