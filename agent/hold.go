@@ -71,7 +71,7 @@ func (a *Agent) hold(b wire.Bundle, sealed []byte) error {
 	confirmed := confirmedIn(b)
 	at := a.at()
 	l, mass := massRemoval(a.access.At(at), next.At(at), confirmed)
-	if !mass {
+	if !mass && !massLeaving(*a.bundle, b, confirmed) {
 		return nil
 	}
 	a.held = &b

@@ -116,7 +116,7 @@ func (m *machine) promised(s plan.Step) {
 		if a, exists := m.state.Accounts[s.User.String()]; exists && a.UID != uint32(s.UID) {
 			m.t.Errorf("%s: it is somebody else's", s)
 		}
-	case plan.OpRepair, plan.OpLock, plan.OpDropGroups, plan.OpRetire, plan.OpDeleteAccount, plan.OpEndSessions:
+	case plan.OpRepair, plan.OpLock, plan.OpDropGroups, plan.OpRetire, plan.OpDeleteAccount, plan.OpRemoveHome, plan.OpEndSessions:
 		if owned.Accounts[s.User].UID != s.UID {
 			m.t.Errorf("%s: the stored ledger does not name it", s)
 		}
@@ -185,6 +185,11 @@ func (m *machine) make(s plan.Step) {
 		if state.Groups[user].GID == uint32(s.UID) {
 			delete(state.Groups, user)
 		}
+	case plan.OpRemoveHome:
+		if s.Path != "" {
+			state.Files[s.Path] = plan.File{Mode: 0o600}
+		}
+		delete(state.Homes, s.Home)
 	case plan.OpCreateGroup:
 		state.Groups[s.Group] = plan.Group{Name: s.Group, GID: 990}
 	case plan.OpCreateHookUser:

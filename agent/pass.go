@@ -124,7 +124,7 @@ func (a *Agent) look(ctx context.Context, owned plan.Ledger) (plan.Plan, plan.St
 		return plan.Plan{}, plan.State{}, errors.Join(ErrNoBundle, a.trouble)
 	}
 	access, rejected := a.wanted()
-	want := plan.Desired{Grants: access.Grants, SSHD: owned.SSHD}
+	want := plan.Desired{Grants: access.Grants, SSHD: owned.SSHD, Leave: a.leave(owned)}
 	for _, r := range rejected {
 		want.Rejected = append(want.Rejected, plan.Refused{Name: r.Name, Reason: r.Reason})
 	}
@@ -192,7 +192,7 @@ func possible(steps []plan.Step, failed, unmade map[authz.Username]bool) []plan.
 	var left []plan.Step
 	for _, s := range steps {
 		s = s.Without(failed, unmade)
-		if !(s.Gives() && failed[s.User] || s.Op == plan.OpGiveSudo && len(s.Rules) == 0) {
+		if !(s.Follows() && failed[s.User] || s.Op == plan.OpGiveSudo && len(s.Rules) == 0) {
 			left = append(left, s)
 		}
 	}

@@ -54,8 +54,12 @@ func (h *Host) apply(ctx context.Context, s plan.Step) error {
 		return h.putSSHD(ctx, s)
 	case plan.OpRemoveSSHD:
 		return h.takeSSHD(ctx, s)
+	case plan.OpRemoveHome:
+		return h.removeHome(ctx, s)
 	case plan.OpDeleteAccount:
 		return h.deleteAccount(ctx, s)
+	case plan.OpGiveBack:
+		return h.giveBack(ctx, s)
 	case plan.OpDeleteGroup:
 		return h.deleteGroup(ctx, s.Group)
 	case plan.OpDeleteHookUser:
@@ -67,11 +71,12 @@ func (h *Host) apply(ctx context.Context, s plan.Step) error {
 }
 
 // Clean removes what a process that was killed in the middle left in the folders
-// where we write. The caller holds the agent's lock.
+// where we write, and begins a pass. The caller holds the agent's lock.
 func (h *Host) Clean() error {
 	l := h.Layout
-	var errs []error
-	for _, folder := range []string{l.AgentDir, l.KeysDir, filepath.Dir(l.Sudoers), filepath.Dir(l.SSHD)} {
+	h.homes.spent = 0
+	errs := []error{h.cleanRoot()}
+	for _, folder := range []string{l.AgentDir, l.KeysDir, l.ArchivedDir, filepath.Dir(l.Sudoers), filepath.Dir(l.SSHD)} {
 		errs = append(errs, h.Files.Clean(folder))
 	}
 	// Where others than root may change the folder of the homes we make none in it.
@@ -347,6 +352,9 @@ func (h *Host) ownGroup(ctx context.Context, s plan.Step) error {
 
 func (h *Host) repair(ctx context.Context, s plan.Step) error {
 	if err := h.ownGroup(ctx, s); err != nil {
+		return err
+	}
+	if err := h.setPrimary(ctx, s, s.UID.String()); err != nil {
 		return err
 	}
 	home := h.Layout.Home(s.User)

@@ -33,6 +33,7 @@ type Host struct {
 	sudo seenSudo
 	// stuck are looks at file systems that have not answered yet.
 	stuck stuck
+	homes homes
 }
 
 // Apply makes one step true and looks whether it is. A step may be applied

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -198,18 +200,14 @@ func shortage(err error) bool {
 
 // observeHomes looks at homes without following a link.
 func (h *Host) observeHomes(grants []authz.Grant, owned plan.Ledger) map[string]plan.Folder {
-	users := map[authz.Username]bool{}
+	homes := map[string]bool{}
 	for _, g := range grants {
-		users[g.Username] = true
+		homes[h.Layout.Home(g.Username)] = true
 	}
-	for u := range owned.Accounts {
-		users[u] = true
+	for u, own := range owned.Accounts {
+		homes[h.Layout.Home(u)], homes[h.Layout.GoneHome(u, own.UID)] = true, true
 	}
-	var homes []string
-	for u := range users {
-		homes = append(homes, h.Layout.Home(u))
-	}
-	return h.folders(homes...)
+	return h.folders(slices.Collect(maps.Keys(homes))...)
 }
 
 // folders looks at folders without following a link. One that does not answer, or can

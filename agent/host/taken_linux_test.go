@@ -208,7 +208,7 @@ func testSudoSpoiled(t *testing.T, s *space) {
 	for situation, spoil := range spoils {
 		spoil()
 		p := s.plan(alice, bob)
-		undone := s.try(p)
+		undone := s.undone(p)
 		if why := refused[situation]; why != nil {
 			if len(undone) == 0 || !strings.Contains(undone[0], why.Error()) {
 				t.Errorf("%s: not done is %q, the plan was\n%s", situation, undone, p)

@@ -15,6 +15,7 @@ type Desired struct {
 	Grants   []authz.Grant // valid now, sorted by name
 	Rejected []Refused     // users the bundle's reading refused
 	SSHD     bool          // our sshd drop-in should be in
+	Leave    Leave
 }
 
 // Diff returns what turns the observed machine into the desired one, touching
@@ -32,6 +33,7 @@ func Diff(have State, want Desired, owned Ledger, l Layout) Plan {
 	d.takeAway()
 	d.prepare()
 	d.give()
+	d.removeGone()
 	return d.plan
 }
 
@@ -141,6 +143,9 @@ func (d *differ) clash(g authz.Grant) error {
 	if exists && own.UID == g.UID {
 		return nil
 	}
+	if exists && own.Before != nil {
+		return ErrAdoptedHolds
+	}
 	if holder, taken := d.have.uidHolder(g.UID); taken && holder != name {
 		return ErrUIDTaken
 	}
@@ -197,7 +202,11 @@ func (d *differ) leavers() []leaver {
 func (d *differ) takeAway() {
 	d.takeKeys()
 	d.takeSudo()
-	gone := d.leavers()
+	d.close(d.leavers())
+}
+
+// close makes accounts unusable, in the order of requirement R29.
+func (d *differ) close(gone []leaver) {
 	for _, a := range gone {
 		if groups := d.extraGroups(a); len(groups) > 0 {
 			d.step(Step{Op: OpDropGroups, User: a.user, UID: a.own.UID, Why: strings.Join(groups, ", ")})
@@ -217,7 +226,7 @@ func (d *differ) takeAway() {
 		}
 	}
 	for _, a := range gone {
-		if d.heirs[a.user] {
+		if d.heirs[a.user] && !(d.homeGoes(a) && (a.exist || d.homeOf(a.user, a.own.UID))) {
 			d.step(Step{Op: OpRetire, User: a.user, UID: a.own.UID, Home: d.layout.OldHome(a.user, a.own.UID)})
 		}
 	}
@@ -463,17 +472,37 @@ func sudoFor(rules []Rule) string {
 	return "sudo for " + strings.Join(names, ", ")
 }
 
+// ways sorts our accounts by how they came to be.
+func (d *differ) ways() (made, adopted []leaver) {
+	for _, a := range d.leavers() {
+		if a.own.Before != nil {
+			adopted = append(adopted, a)
+		} else {
+			made = append(made, a)
+		}
+	}
+	return made, adopted
+}
+
 // Revert returns what gives the machine back: everything the ledger names is
-// undone, access first. Accounts are removed, their homes kept.
+// undone, access first. Accounts are removed, their homes kept; adopted ones become
+// what they were, and what runs there goes on.
 func Revert(have State, owned Ledger, l Layout) Plan {
 	d := differ{have: have, owned: owned, layout: l}
-	d.takeAway()
+	made, adopted := d.ways()
+	d.takeKeys()
+	d.takeSudo()
+	d.close(made)
 	d.takeSSHD()
-	for _, a := range d.leavers() {
+	for _, a := range adopted {
+		d.giveBack(a)
+	}
+	for _, a := range made {
 		if a.exist {
 			d.step(Step{Op: OpDeleteAccount, User: a.user, UID: a.own.UID, Home: l.Home(a.user)})
 		}
 	}
+	d.endRemovals()
 	if _, found := have.Accounts[l.HookUser]; found && owned.HookUser {
 		d.step(Step{Op: OpDeleteHookUser, Group: l.HookUser})
 	}

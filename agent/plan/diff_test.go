@@ -107,6 +107,11 @@ func applyStep(t *testing.T, s *plan.State, step plan.Step) {
 		delete(s.Groups, user)
 		s.Homes[step.Home] = s.Homes[layout.Home(step.User)]
 		delete(s.Homes, layout.Home(step.User))
+	case plan.OpRemoveHome:
+		delete(s.Homes, step.Home)
+	case plan.OpGiveBack:
+		delete(s.Accounts, user)
+		s.Accounts[user] = plan.Account{Name: user, UID: uint32(step.UID)}
 	case plan.OpDeleteAccount:
 		delete(s.Accounts, user)
 		delete(s.Groups, user)

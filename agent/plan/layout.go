@@ -14,6 +14,8 @@ type Layout struct {
 	KeysDir  string // a key file for each account, readable by the login hook
 	// RevokedDir keeps, for root alone, what was taken from revoked users.
 	RevokedDir string
+	// ArchivedDir keeps, for root alone, the packed homes of removed accounts.
+	ArchivedDir string
 
 	Sudoers    string // our drop-in
 	SSHD       string // our drop-in
@@ -46,6 +48,7 @@ func Linux() Layout {
 		AgentDir:    "/var/lib/latchkey/agent",
 		KeysDir:     "/var/lib/latchkey/authorized_keys",
 		RevokedDir:  "/var/lib/latchkey/revoked",
+		ArchivedDir: "/var/lib/latchkey/archived",
 		Sudoers:     "/etc/sudoers.d/90-latchkey",
 		SSHD:        "/etc/ssh/sshd_config.d/10-latchkey.conf",
 		SSHDConfig:  "/etc/ssh/sshd_config",
@@ -93,6 +96,17 @@ func (l Layout) Home(u authz.Username) string { return l.HomeBase + "/" + u.Stri
 // OldHome is where the home of an earlier user of a name is kept.
 func (l Layout) OldHome(u authz.Username, uid authz.UID) string {
 	return l.Home(u) + "." + uid.String()
+}
+
+// GoneHome is what a home is called from when it is to be removed until it is: so half
+// a home is never taken for one. No user name has a dot.
+func (l Layout) GoneHome(u authz.Username, uid authz.UID) string {
+	return l.OldHome(u, uid) + ".removed"
+}
+
+// Archive is the file that the home of a removed account is packed into.
+func (l Layout) Archive(u authz.Username, uid authz.UID) string {
+	return l.ArchivedDir + "/" + u.String() + "." + uid.String() + ".tar"
 }
 
 // Revoked is where the jobs of a revoked user are kept.

@@ -26,6 +26,8 @@ type Owned struct {
 	User  authz.UserID `json:"user"`
 	UID   authz.UID    `json:"uid"`
 	State AccountState `json:"state"`
+	// Before is set for an account that was there and was adopted: what it was.
+	Before *Before `json:"before,omitempty"`
 }
 
 // AccountState is how far an account of ours has come.
@@ -71,7 +73,7 @@ func (l *Ledger) Done(s Step) {
 		l.setState(s.User, Present)
 	case OpLock:
 		l.setState(s.User, Revoked)
-	case OpDeleteAccount, OpRetire:
+	case OpDeleteAccount, OpRetire, OpGiveBack:
 		delete(l.Accounts, s.User)
 	case OpDeleteGroup:
 		delete(l.Groups, s.Group)

@@ -64,6 +64,8 @@ func TestLedger_claims(t *testing.T) {
 		"lock":           {owned(plan.Present), owned(plan.Present), owned(plan.Revoked), plan.Step{Op: plan.OpLock, User: alice, UID: 20001}},
 		"retire":         {owned(plan.Revoked), owned(plan.Revoked), plan.NewLedger(), plan.Step{Op: plan.OpRetire, User: alice, UID: 20001}},
 		"delete-account": {owned(plan.Revoked), owned(plan.Revoked), plan.NewLedger(), plan.Step{Op: plan.OpDeleteAccount, User: alice, UID: 20001}},
+		"give-back":      {owned(plan.Revoked), owned(plan.Revoked), plan.NewLedger(), plan.Step{Op: plan.OpGiveBack, User: alice, UID: 20001}},
+		"remove-home":    {owned(plan.Revoked), owned(plan.Revoked), owned(plan.Revoked), plan.Step{Op: plan.OpRemoveHome, User: alice, UID: 20001}},
 		"create-group": {plan.NewLedger(), with(func(l *plan.Ledger) { l.Groups["latchkey"] = true }),
 			with(func(l *plan.Ledger) { l.Groups["latchkey"] = true }), plan.Step{Op: plan.OpCreateGroup, Group: "latchkey"}},
 		"delete-group": {with(func(l *plan.Ledger) { l.Groups["latchkey"] = true }), with(func(l *plan.Ledger) { l.Groups["latchkey"] = true }),

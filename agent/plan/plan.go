@@ -60,12 +60,17 @@ const (
 	OpWriteKeys
 	// OpGiveSudo writes our sudoers file in full, and sudo must agree.
 	OpGiveSudo
+	// OpRemoveHome removes the home of an account that is closed, packed into one file
+	// before where Path says so.
+	OpRemoveHome
 	// OpWriteSSHD writes our sshd drop-in, checked, reloaded and proved.
 	OpWriteSSHD
 	// OpRemoveSSHD takes our sshd drop-in out, checked and reloaded.
 	OpRemoveSSHD
-	// OpDeleteAccount removes an account for good; its home is kept.
+	// OpDeleteAccount removes an account for good; its home is kept, if it is there.
 	OpDeleteAccount
+	// OpGiveBack makes an adopted account what it was before.
+	OpGiveBack
 	// OpDeleteGroup removes a group of ours.
 	OpDeleteGroup
 	// OpDeleteHookUser removes the login hook's user.
@@ -87,7 +92,12 @@ type Step struct {
 	InForce []Rule
 	Keys    []byte // the key file
 	Shell   string // OpCreateAccount and OpRepair: the account's
-	Home    string // OpRetire: where the home goes; OpDeleteAccount: where it stays
+	// Home is where the home goes for OpRetire, where it stays for OpDeleteAccount (empty:
+	// it is gone), and what goes for OpRemoveHome.
+	Home string
+	// Before is what OpGiveBack gives back, Closed that nobody may enter by it.
+	Before Before
+	Closed bool
 	// Jobs are the crontabs and at jobs to take away, Path the folder to keep them in.
 	Jobs []string
 	// Again says that OpCreateAccount has begun before: an account of that name and
@@ -179,8 +189,18 @@ func (s Step) String() string {
 		return "write file " + s.Path + because(s.Why) + ", reload sshd"
 	case OpRemoveSSHD:
 		return "remove file " + s.Path + ", reload sshd"
+	case OpRemoveHome:
+		if s.Path == "" {
+			return "remove home " + s.Home + " of " + account
+		}
+		return "pack home " + s.Home + " of " + account + " into " + s.Path + ", then remove it"
 	case OpDeleteAccount:
+		if s.Home == "" {
+			return "remove account " + account
+		}
 		return "remove account " + account + ", keep its home " + s.Home
+	case OpGiveBack:
+		return "give back account " + account + because(s.Why)
 	case OpDeleteGroup:
 		return "remove group " + s.Group
 	case OpDeleteHookUser:
@@ -195,6 +215,13 @@ func (s Step) String() string {
 // run when an earlier step for the same user did not succeed.
 func (s Step) Gives() bool {
 	return s.Op == OpCreateAccount || s.Op == OpRepair || s.Op == OpWriteKeys
+}
+
+// Follows reports whether the step must not run when an earlier step for the same user
+// did not succeed: it gives access, or removes a home, or an account that must not go
+// before its home.
+func (s Step) Follows() bool {
+	return s.Gives() || s.Op == OpRemoveHome || s.Op == OpDeleteAccount && s.Home == ""
 }
 
 // Together returns the steps at the head of the list that a machine may make true

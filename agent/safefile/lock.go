@@ -27,3 +27,20 @@ func Lock(path string, wait bool) (release func() error, err error) {
 		}
 	}
 }
+
+// LockRecord takes the lock that lckpwdf(3) and the like take: a record lock over the
+// whole file, which Lock's is not. It does not wait: ErrLocked says that another process
+// holds it.
+func LockRecord(path string) (release func() error, err error) {
+	if err := checkPath(path); err != nil {
+		return nil, pathError("lock", path, err)
+	}
+	f, err := openLock(path)
+	if err != nil {
+		return nil, pathError("lock", path, err)
+	}
+	if err := lockRecord(f); err != nil {
+		return nil, pathError("lock", path, errors.Join(err, f.Close()))
+	}
+	return f.Close, nil
+}

@@ -42,3 +42,18 @@ func openLock(path string) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), path), nil
 }
+
+// lockRecord locks for the open file and not for the process (fcntl(2)): another file
+// that is closed would end that.
+func lockRecord(f *os.File) error {
+	for {
+		err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+		switch err {
+		case unix.EINTR:
+		case unix.EAGAIN, unix.EACCES:
+			return ErrLocked
+		default:
+			return err
+		}
+	}
+}

@@ -78,3 +78,25 @@ func awaitWaiter(t *testing.T, path string) {
 		}
 	}
 }
+
+// TestLockRecord: it excludes what locks as lckpwdf(3) does, and the other way round.
+func TestLockRecord(t *testing.T) {
+	t.Parallel()
+	path := newDir(t) + "/lock"
+	other := func() error {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		must(t, err)
+		t.Cleanup(func() { _ = f.Close() })
+		return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+	}
+	release, err := safefile.LockRecord(path)
+	must(t, err)
+	if err := other(); !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("another lock: %v", err)
+	}
+	must(t, release())
+	must(t, other())
+	if _, err := safefile.LockRecord(path); !errors.Is(err, safefile.ErrLocked) {
+		t.Errorf("LockRecord = %v, want %v", err, safefile.ErrLocked)
+	}
+}
