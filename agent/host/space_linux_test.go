@@ -63,6 +63,9 @@ func need(t *testing.T, have bool, what string) {
 // spaceTests each get a space as it was at first.
 var spaceTests = map[string]func(*testing.T, *space){
 	"life":             testLife,
+	"leave":            testLeave,
+	"leave-killed":     testLeaveKilled,
+	"leave-refused":    testLeaveRefused,
 	"lying-tools":      testLyingTools,
 	"missing-tools":    testMissingTools,
 	"account-of-other": testAccountOfAnother,

@@ -408,6 +408,8 @@ func (d *differ) giveAccount(g authz.Grant) {
 	case d.owned.Accounts[g.Username].State == Intended && !d.homeOf(g.Username, g.UID):
 		// With a home it may be in use, and only the record of its making was cut short.
 		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID, Shell: d.shell(), Again: true, Why: "its making was cut short, " + why})
+	case d.removalBegun(account, g):
+		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID, Shell: d.shell(), Again: true, Why: "its removal was cut short"})
 	default:
 		d.step(Step{Op: OpRepair, User: g.Username, UID: g.UID, Shell: d.shell(), Why: why})
 	}

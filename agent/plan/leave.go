@@ -73,6 +73,13 @@ func (d *differ) removeHome(a leaver) Step {
 	return s
 }
 
+// removalBegun reports whether a closed account of ours has lost its home, so that its
+// user, who is let in again, needs all of it anew.
+func (d *differ) removalBegun(a Account, g authz.Grant) bool {
+	_, home := d.have.Homes[d.layout.Home(g.Username)]
+	return a.Locked() && !home && d.owned.Accounts[g.Username].Before == nil
+}
+
 // endRemovals removes what is left of homes whose removal was cut short, whatever became
 // of their users since.
 func (d *differ) endRemovals() {
