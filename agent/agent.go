@@ -80,6 +80,9 @@ type Agent struct {
 	// called beside the passes, one at a time.
 	Logins  func(ctx context.Context, mark string) (uses []wire.Use, next string, err error)
 	Foreign func(ctx context.Context, owned plan.Ledger, allowed bool) (wire.Inventory, error)
+	// Locals returns the accounts of the account files by name, and the names of those
+	// with a primary group. Only adopting needs it.
+	Locals func(group string) (all map[string]plan.Local, members []string, err error)
 
 	bundle *wire.Bundle // the newest accepted; nil before the first
 	// What the bundle says, parsed once: every look asks for it, and its keys take time.

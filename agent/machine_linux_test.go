@@ -185,6 +185,8 @@ func (m *machine) make(s plan.Step) {
 		if state.Groups[user].GID == uint32(s.UID) {
 			delete(state.Groups, user)
 		}
+	case plan.OpGiveBack:
+		change(func(a *plan.Account) { a.Password, a.Groups = "set", nil })
 	case plan.OpRemoveHome:
 		if s.Path != "" {
 			state.Files[s.Path] = plan.File{Mode: 0o600}

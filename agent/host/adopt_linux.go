@@ -154,18 +154,24 @@ func (h *Host) setPrimary(ctx context.Context, s plan.Step, gid string) error {
 	if err := h.Files.Link(filepath.Join(root, "etc"), h.Layout.AccountsDir); err != nil {
 		return err
 	}
-	release, err := h.lockAccounts(ctx)
-	if err != nil {
-		return errors.Join(err, h.cleanRoot())
-	}
-	_, err = h.run(ctx, "usermod", "--prefix", root, "-g", gid, "--", s.User.String())
-	if err := errors.Join(err, release(), h.cleanRoot()); err != nil {
+	if err := errors.Join(h.usermodIn(ctx, root, "-g", gid, "--", s.User.String()), h.cleanRoot()); err != nil {
 		return err
 	}
 	a, _, err = account(s.User.String())
 	if err == nil && strconv.FormatUint(uint64(a.GID), 10) != gid {
 		err = fmt.Errorf("account %s has the group %d after usermod", s.User, a.GID)
 	}
+	return err
+}
+
+// usermodIn runs usermod with a prefix, under the system's lock.
+func (h *Host) usermodIn(ctx context.Context, root string, args ...string) (err error) {
+	release, err := h.lockAccounts(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	_, err = h.run(ctx, "usermod", append([]string{"--prefix", root}, args...)...)
 	return err
 }
 
@@ -196,4 +202,32 @@ func (h *Host) lockAccounts(ctx context.Context) (release func() error, err erro
 		case <-time.After(poll):
 		}
 	}
+}
+
+// Leftovers lists what OpsWorks left that lets people in, with what to do about each. It
+// changes nothing.
+func (h *Host) Leftovers(ctx context.Context, owned plan.Ledger) ([]Leftover, error) {
+	in, err := h.Inventory(ctx, owned)
+	if err != nil {
+		return nil, err
+	}
+	local, members, err := h.Locals(OpsWorksGroup)
+	if err != nil {
+		return nil, err
+	}
+	// Adopted ones have a group of their own by now.
+	accounts := map[string]plan.Account{}
+	for name, a := range local {
+		accounts[name] = a.Account
+	}
+	for user, own := range owned.Accounts {
+		if own.Before != nil {
+			members = append(members, user.String())
+		}
+	}
+	policy, err := readAll(sudoersFile)
+	if err != nil {
+		policy = []string{""} // no sudo here
+	}
+	return leftovers(in, sudoersFile, policy[0], accounts, members), nil
 }

@@ -63,6 +63,10 @@ func need(t *testing.T, have bool, what string) {
 // spaceTests each get a space as it was at first.
 var spaceTests = map[string]func(*testing.T, *space){
 	"life":             testLife,
+	"adopt":            testAdopt,
+	"adopted-leaves":   testAdoptedLeaves,
+	"adopt-killed":     testAdoptKilled,
+	"leftovers":        testLeftovers,
 	"leave":            testLeave,
 	"leave-killed":     testLeaveKilled,
 	"leave-refused":    testLeaveRefused,

@@ -33,7 +33,7 @@ network or a running agent.`,
   systemctl enable --now latchkey-agent`,
 	}
 	p := program{system: system, point: failpoint(os.Getenv("LATCHKEY_FAILPOINT"))}
-	return cli.Group(root, p.enroll(), p.run(), p.plan(), p.apply(), p.status(), p.explain(), p.doctor(), p.inventory(), p.sshd(),
+	return cli.Group(root, p.enroll(), p.run(), p.plan(), p.apply(), p.adopt(), p.status(), p.explain(), p.doctor(), p.inventory(), p.sshd(),
 		p.freeze(), p.unfreeze(), p.revert(),
 		cli.VersionCommand("latchkey-agent", version))
 }
