@@ -100,7 +100,7 @@ func (c *ControlPlane) insertImplicit(ctx context.Context, tx *store.Tx, arn aut
 			return p, err
 		}
 		if !taken {
-			if err := c.rename(ctx, tx, &p, login); err != nil {
+			if err := c.rename(ctx, tx, &p, login, nil); err != nil {
 				return p, err
 			}
 		}

@@ -57,7 +57,24 @@ func parseImported(p ImportedProfile) importedProfile {
 	if !w.arn.IsZero() {
 		w.name = w.arn.String()
 	}
+	if w.fault == nil && p.UnixUid != nil {
+		w.uid, w.fault = parseImportedUID(*p.UnixUid, w.login.IsZero())
+	}
 	return w
+}
+
+// errImportNoLogin refuses a uid that nothing goes with.
+var errImportNoLogin = name.Refuse("import_no_login", "there is no login name that it goes with")
+
+func parseImportedUID(n int64, noLogin bool) (*authz.UID, error) {
+	if noLogin {
+		return nil, invalid("Unix Uid", errImportNoLogin)
+	}
+	uid, err := authz.CheckUID(uint64(n)) // a negative one becomes huge
+	if err != nil {
+		return nil, invalid("Unix Uid", err)
+	}
+	return &uid, nil
 }
 
 func (im *importing) profile(ctx context.Context, e *importEntity, w importedProfile) error {
@@ -93,13 +110,13 @@ func (im *importing) profile(ctx context.Context, e *importEntity, w importedPro
 // is reports whether a profile is as wished already.
 func (w importedProfile) is(p authz.Profile) bool {
 	same := func(a, b authz.Key) bool { return a.String() == b.String() }
-	return *w.login == p.Username && *w.selfManagement == p.SelfManagement && slices.EqualFunc(*w.keys, p.Keys, same)
+	return *w.login == p.Username && (w.uid == nil || *w.uid == p.UID) && *w.selfManagement == p.SelfManagement && slices.EqualFunc(*w.keys, p.Keys, same)
 }
 
 // profile says how two profiles differ.
 func (e *importEntity) profile(before, after authz.Profile) {
 	switch {
-	case before.Username == after.Username:
+	case before.Username == after.Username && before.UID == after.UID:
 	case after.Username.IsZero():
 		e.takes("login name %s removed", before.Username)
 	case before.Username.IsZero():

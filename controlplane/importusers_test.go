@@ -72,6 +72,48 @@ refused user bare
 	}
 }
 
+// A uid that the file names is kept, so that accounts that are there already stay whose
+// they are; but none that was ever given out (requirement R21 in part).
+func TestImportUsers_UnixUID(t *testing.T) {
+	p := newPlane(t)
+	p.user(t, "bob", keyTwo) // 20000
+	uid := func(name, login string, uid int64) controlplane.ImportedProfile {
+		i := profile(name, login, "")
+		i.UnixUid = &uid
+		return i
+	}
+	expectSaid(t, p.importUsers(t, p.admin, uid("alice", "alice", 2001), uid("carol", "carol", 2001), uid("dave", "dave", 20000),
+		uid("erin", "erin", 999), uid("frank", "frank", -1), uid("grace", "grace", 60000), uid("heidi", "", 2002)), `
+create user alice
+  login name alice (uid 2001)
+refused user carol
+  because Unix Uid: is or was another user's, or this one's under another login name
+refused user dave
+  because Unix Uid: is or was another user's, or this one's under another login name
+refused user erin
+  because Unix Uid: uid is outside 1000-59999
+refused user frank
+  because Unix Uid: uid is outside 1000-59999
+refused user grace
+  because Unix Uid: uid is outside 1000-59999
+refused user heidi
+  because Unix Uid: there is no login name that it goes with
+`)
+	expectSaid(t, p.importUsers(t, p.admin, uid("alice", "alice", 2001)), "")
+	expectSaid(t, p.importUsers(t, p.admin, uid("alice", "alice", 2005)), `
+update user alice
+  login name alice (uid 2005) instead of alice
+`)
+	expectSaid(t, p.importUsers(t, p.admin, uid("alice", "alice", 2001)), `
+refused user alice
+  because Unix Uid: is or was another user's, or this one's under another login name
+`)
+	expectSaid(t, p.importUsers(t, p.admin, profile("judy", "judy", "")), `
+create user judy
+  login name judy (uid 20001)
+`)
+}
+
 // Who is there and is different is replaced, and comes with no permission but a deny.
 func TestImportUsers_Replaces(t *testing.T) {
 	p := newPlane(t)

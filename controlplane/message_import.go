@@ -105,6 +105,7 @@ type ImportedProfile struct {
 	SshUsername         string `json:",omitempty" doc:"empty: no login name"`
 	SshPublicKey        string `json:",omitempty" doc:"empty: no key"`
 	AllowSelfManagement bool
+	UnixUid             *int64 `json:",omitempty" doc:"the uid to go with the login name, which no user ever had; default: the next free one"`
 }
 
 // ImportUsersResponse says what was done, or what would be.

@@ -20,6 +20,7 @@ type profileWish struct {
 	login          *authz.Username
 	keys           *[]authz.Key
 	selfManagement *bool
+	uid            *authz.UID // to go with login; nil: any
 }
 
 func parseWish(arn string, login, key *string, selfManagement *bool) (w profileWish, err error) {
@@ -171,7 +172,7 @@ func (c *ControlPlane) updateUser(ctx context.Context, ch *change, wish profileW
 
 // fulfil changes a profile as wished, after checking that name and key are free.
 func (c *ControlPlane) fulfil(ctx context.Context, ch *change, p *authz.Profile, wish profileWish) error {
-	if wish.login != nil && *wish.login != p.Username {
+	if wish.login != nil && (*wish.login != p.Username || wish.uid != nil && *wish.uid != p.UID) {
 		taken, err := ch.UsernameTaken(ctx, *wish.login, p.ID)
 		if err != nil {
 			return err
@@ -179,7 +180,7 @@ func (c *ControlPlane) fulfil(ctx context.Context, ch *change, p *authz.Profile,
 		if taken {
 			return refused("Ssh Username: %s is already taken", *wish.login)
 		}
-		if err := c.rename(ctx, ch.Tx, p, *wish.login); err != nil {
+		if err := c.rename(ctx, ch.Tx, p, *wish.login, wish.uid); err != nil {
 			return err
 		}
 	}
@@ -202,8 +203,16 @@ func (c *ControlPlane) fulfil(ctx context.Context, ch *change, p *authz.Profile,
 }
 
 // rename gives a profile a login name and, since the name is another account on
-// the instances, a uid that nobody ever had.
-func (c *ControlPlane) rename(ctx context.Context, tx *store.Tx, p *authz.Profile, login authz.Username) error {
+// the instances, a uid that nobody ever had: the one wanted, if one is.
+func (c *ControlPlane) rename(ctx context.Context, tx *store.Tx, p *authz.Profile, login authz.Username, wanted *authz.UID) error {
+	if wanted != nil {
+		p.Username, p.UID = login, *wanted
+		err := tx.ClaimUID(ctx, p.ID, login, *wanted)
+		if errors.Is(err, store.ErrUIDUsed) {
+			return invalid("Unix Uid", err)
+		}
+		return err
+	}
 	uid, err := tx.AllocateUID(ctx, p.ID, login, c.cfg.MinUID, c.cfg.MaxUID)
 	if errors.Is(err, store.ErrUIDsUsedUp) {
 		return invalid("Ssh Username", err)

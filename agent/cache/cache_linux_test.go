@@ -52,6 +52,7 @@ func must(t *testing.T, err error) {
 func open(path string) *cache.Dir {
 	l := plan.Linux()
 	l.AgentDir, l.RevokedDir = path, filepath.Join(filepath.Dir(path), "revoked")
+	l.ArchivedDir = filepath.Join(filepath.Dir(path), "archived")
 	l.Freeze = freezeFile(path)
 	return cache.Open(l, safefile.Writer{})
 }
@@ -429,16 +430,18 @@ func TestForget(t *testing.T) {
 		t.Errorf("the foreign file: %v", err)
 	}
 
-	dir, path = newDir(t)
-	fill(t, dir)
-	kept := filepath.Join(filepath.Dir(path), "revoked")
-	must(t, os.Mkdir(kept, 0o700))
-	must(t, dir.Forget())
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the folder is still there: %v", err)
-	}
-	if _, err := os.Lstat(kept); err != nil {
-		t.Errorf("what was taken from revoked users: %v", err)
+	for _, name := range []string{"revoked", "archived"} {
+		dir, path = newDir(t)
+		fill(t, dir)
+		kept := filepath.Join(filepath.Dir(path), name)
+		must(t, os.Mkdir(kept, 0o700))
+		must(t, dir.Forget())
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the folder is still there: %v", err)
+		}
+		if _, err := os.Lstat(kept); err != nil {
+			t.Errorf("what was taken from users: %v", err)
+		}
 	}
 }
 

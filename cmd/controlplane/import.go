@@ -58,7 +58,11 @@ func importUsers(conn *connection) *cobra.Command {
 		Long: `Import profiles from what "latchkey export users" of another control plane wrote;
 FILE is - for standard input. A user who is here and is different is replaced: the
 login name, the key and self-management become the file's, and all permissions
-end, but for a deny.`,
+end, but for a deny.
+
+A profile may have a UnixUid, such as the one that OpsWorks gave: it is kept, if no
+user here ever had it. Accounts that are on the machines already can then be taken
+over there with  latchkey-agent adopt.`,
 		Example: `  latchkey import users users.json
   latchkey import users users.json --yes`,
 	})

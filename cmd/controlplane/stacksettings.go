@@ -21,7 +21,9 @@ with a marked block of ours beside the user's own lines).
 
 --on-revoke says what becomes of an account whose user may not enter any more: lock (the
 default) or remove. --homes says what becomes of the home of an account that is removed:
-keep (the default), archive (one file that root alone reads) or delete.
+keep (the default), archive (one file that root alone reads) or delete. Removed is only
+who is off the stack; whose time is over is closed. It concerns those closed before too,
+and never an account that was adopted.
 
 --unmanaged says what becomes of keys that somebody put into the home of a managed
 account: report (the default), allow (nothing is told), adopt (they become keys of that

@@ -23,6 +23,8 @@ var (
 	ErrNotFound = errors.New("not in the store")
 	// ErrUIDsUsedUp is returned when the range of uids has none left.
 	ErrUIDsUsedUp = errors.New("no uid is left in the range")
+	// ErrUIDUsed is returned for a uid that a user has or had.
+	ErrUIDUsed = errors.New("is or was another user's, or this one's under another login name")
 	// ErrCorrupt is returned by Open for a damaged database, and by VerifyAudit.
 	ErrCorrupt = errors.New("database is damaged")
 	// ErrNewerSchema is returned by Open for the database of a newer program.

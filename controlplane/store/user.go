@@ -258,6 +258,20 @@ func (t *Tx) AllocateUID(ctx context.Context, user authz.UserID, login authz.Use
 	return uid, nil
 }
 
+// ClaimUID gives a user, under a login name, a uid that he has elsewhere. One that was
+// ever given out here is refused with ErrUIDUsed.
+func (t *Tx) ClaimUID(ctx context.Context, user authz.UserID, login authz.Username, uid authz.UID) error {
+	n, err := t.exec(ctx, `INSERT INTO uids (uid, user_id, username, allocated_at) VALUES ($1, $2, $3, $4) ON CONFLICT (uid) DO NOTHING`,
+		int64(uid), user.String(), login.String(), t.Now().Unix())
+	if err != nil {
+		return fmt.Errorf("claim uid %s: %w", uid, err)
+	}
+	if n == 0 {
+		return ErrUIDUsed
+	}
+	return nil
+}
+
 func uidOf(p authz.Profile) sql.NullInt64 {
 	return sql.NullInt64{Int64: int64(p.UID), Valid: p.UID != 0}
 }
