@@ -114,6 +114,8 @@ func (e *Explanation) account(have plan.State, owned plan.Ledger, l plan.Layout,
 		e.fact("the account was not made by us: latchkey does not decide about it")
 	case account.Locked():
 		e.fact("the account is closed")
+	case own.Before != nil:
+		e.fact("the account is open, adopted by us")
 	default:
 		e.fact("the account is open, made by us")
 	}

@@ -33,7 +33,8 @@ func (w *world) wantHome(user string, has bool) {
 }
 
 // TestLeave: only who is not named in the newest bundle in any way loses account and
-// home; whoever merely may not enter keeps both (requirement R30 in part).
+// home; whoever merely may not enter keeps both. A new login name is a new account beside
+// the old one (requirements R30 in part and R32 in part).
 func TestLeave(t *testing.T) {
 	noSSH := newUser("alice", 20001, false)
 	noSSH.SSH, noSSH.Keys = false, []string{}
@@ -69,6 +70,9 @@ func TestLeave(t *testing.T) {
 				t.Errorf("alice has %q", got)
 			}
 			w.wantHome("bob", true)
+			if got := w.machine.may("alicia"); situation == "renamed" && got != "open keys" {
+				t.Errorf("alicia has %q", got)
+			}
 		})
 	}
 }
