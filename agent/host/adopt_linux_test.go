@@ -223,9 +223,9 @@ func testAdoptKilled(t *testing.T, s *space) {
 	}
 }
 
-// testLeftovers: what OpsWorks left that lets people in is listed, and nothing of it is
+// testOpsWorksLeft: what OpsWorks left that lets people in is listed, and nothing of it is
 // touched.
-func testLeftovers(t *testing.T, s *space) {
+func testOpsWorksLeft(t *testing.T, s *space) {
 	s.opsworks(map[string]string{"alice": "2001", "carol": "2003"})
 	s.write("/etc/sudoers.d/mine", "deby ALL=(ALL) ALL\n", 0o440)
 	before := s.etc()

@@ -66,7 +66,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"adopt":            testAdopt,
 	"adopted-leaves":   testAdoptedLeaves,
 	"adopt-killed":     testAdoptKilled,
-	"leftovers":        testLeftovers,
+	"opsworks-left":    testOpsWorksLeft,
 	"leave":            testLeave,
 	"leave-killed":     testLeaveKilled,
 	"leave-refused":    testLeaveRefused,
