@@ -21,7 +21,7 @@ func (s *space) opsworks(users map[string]string) {
 	for _, argv := range [][]string{
 		{"groupadd", "-g", "1500", "opsworks"}, {"useradd", "-r", "aws"}, {"groupadd", "-g", "1600", "mates"},
 	} {
-		s.must(argv...)
+		s.must(argv[0], argv[1:]...)
 	}
 	for user, uid := range users {
 		s.must("useradd", "-m", "-u", uid, "-g", "opsworks", "-c", "OpsWorks user "+user, "-s", "/bin/bash", user)
@@ -37,13 +37,6 @@ func (s *space) opsworks(users map[string]string) {
 	must(s.t, err)
 	_, err = f.WriteString("#include /etc/sudoers.d/opsworks-agent\nalice ALL=(ALL) NOPASSWD:ALL\n")
 	must(s.t, errors.Join(err, f.Close(), os.Chmod("/etc/sudoers", 0o440)))
-}
-
-func (s *space) must(argv ...string) {
-	s.t.Helper()
-	if out, err := s.command(argv[0], argv[1:]...); err != nil {
-		s.t.Fatalf("%v: %v: %s", argv, err, out)
-	}
 }
 
 // adopt takes over what may be, of the group of OpsWorks.
