@@ -171,9 +171,9 @@ func testAdoptKilled(t *testing.T, s *space) {
 			}
 		}
 		s.Point, s.Files.Point = at, at
-		s.Run = func(ctx context.Context, tool string, args ...string) (string, error) {
+		s.Run = func(ctx context.Context, input, tool string, args ...string) (string, error) {
 			at(tool)
-			out, err := runTool(ctx, tool, args...)
+			out, err := runTool(ctx, input, tool, args...)
 			at(tool)
 			return out, err
 		}
