@@ -71,9 +71,9 @@ type Agent struct {
 	// BreakGlass says what is wrong with the machine's account for emergencies; nil
 	// looks at none. The ledger says which accounts are ours.
 	BreakGlass func(ctx context.Context, owned plan.Ledger) error
-	// ProveHook says in what the installed login hook does not answer for a grant's
-	// first key as the grant wants it; nil asks nobody.
-	ProveHook func(ctx context.Context, g authz.Grant) error
+	// ProveKeys says in what sshd, in this mode, would not find a grant's first key as
+	// the grant wants it; nil asks nobody.
+	ProveKeys func(ctx context.Context, mode plan.KeysMode, g authz.Grant) error
 	// Logins returns the logins that sshd's log tells of since the mark, and the mark
 	// after them; nil reads none. Foreign lists the access that is not of the ledger,
 	// where keys in homes of our accounts may be allowed; nil looks for none. Both are

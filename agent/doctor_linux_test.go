@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"latchkey/agent/doctor"
+	"latchkey/agent/plan"
 	"latchkey/authz"
 	"latchkey/authz/wire"
 )
@@ -25,11 +26,11 @@ func TestExamine(t *testing.T) {
 		return a.Examine(t.Context())
 	}
 	f, q := examine(authz.InstanceID{})
-	if diff := cmp.Diff(doctor.Agent{}, f); diff != "" || len(q.Grants) != 0 {
+	if diff := cmp.Diff(doctor.Agent{KeysMode: plan.KeysCommand}, f); diff != "" || len(q.Grants) != 0 {
 		t.Errorf("before enrolment (-want +got):\n%s", diff)
 	}
 	f, _ = examine(instance)
-	if diff := cmp.Diff(doctor.Agent{Enrolled: true}, f); diff != "" {
+	if diff := cmp.Diff(doctor.Agent{Enrolled: true, KeysMode: plan.KeysCommand}, f); diff != "" {
 		t.Errorf("without a bundle (-want +got):\n%s", diff)
 	}
 

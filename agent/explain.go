@@ -106,7 +106,11 @@ func sudoFact(g authz.Grant) string {
 func (e *Explanation) account(have plan.State, owned plan.Ledger, l plan.Layout, user authz.Username) {
 	own, ours := owned.Accounts[user]
 	account, exists := have.Accounts[user.String()]
+	mode := owned.KeysMode()
 	_, keys := have.Files[l.KeyFile(user)]
+	if mode == plan.KeysHome {
+		keys = have.Blocks[user].Lines != ""
+	}
 	switch {
 	case !exists:
 		e.fact("there is no such account on this machine")
@@ -119,9 +123,12 @@ func (e *Explanation) account(have plan.State, owned plan.Ledger, l plan.Layout,
 	default:
 		e.fact("the account is open, made by us")
 	}
-	e.LogsIn = e.LogsIn && exists && ours && account.UID == uint32(own.UID) && !account.Locked() && keys && owned.SSHD && have.Hook == nil
+	e.LogsIn = e.LogsIn && exists && ours && account.UID == uint32(own.UID) && !account.Locked() && keys && owned.SSHD && (have.Hook == nil || !mode.AsksHook())
 	e.Sudo = e.Sudo && e.LogsIn && strings.Contains(string(have.Files[l.Sudoers].Content), "\n"+user.String()+" ALL=")
-	if have.Hook != nil {
+	if owned.SSHD && !mode.AsksHook() {
+		e.fact("sshd gets keys in the mode " + string(mode))
+	}
+	if have.Hook != nil && mode.AsksHook() {
 		e.fact("sshd refuses to run the login hook: " + have.Hook.Error())
 	}
 	if !owned.SSHD {

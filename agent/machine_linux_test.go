@@ -50,6 +50,7 @@ func fresh() plan.State {
 		Groups:    map[string]plan.Group{"root": {Name: "root"}, "deby": {Name: "deby", GID: 1000}},
 		Files:     map[string]plan.File{},
 		Homes:     map[string]plan.Folder{"/home/deby": {Real: true, UID: 1000}},
+		Blocks:    map[authz.Username]plan.Block{},
 		Processes: map[authz.UID]int{},
 		Scheduled: map[authz.Username]plan.Scheduled{},
 	}
@@ -72,6 +73,7 @@ func (m *machine) copy() plan.State {
 	s := m.state
 	s.Accounts, s.Groups, s.Files = maps.Clone(s.Accounts), maps.Clone(s.Groups), maps.Clone(s.Files)
 	s.Homes, s.Processes, s.Scheduled = maps.Clone(s.Homes), maps.Clone(s.Processes), maps.Clone(s.Scheduled)
+	s.Blocks = maps.Clone(s.Blocks)
 	return s
 }
 
@@ -120,6 +122,8 @@ func (m *machine) promised(s plan.Step) {
 		if owned.Accounts[s.User].UID != s.UID {
 			m.t.Errorf("%s: the stored ledger does not name it", s)
 		}
+	case plan.OpWriteBlock:
+		m.check(owned.Accounts[s.User].Block, s)
 	case plan.OpTakeKeys, plan.OpWriteKeys:
 		if m.state.Accounts[s.User.String()].UID != uint32(s.UID) || !m.state.Files[layout.KeysDir].Folder {
 			m.t.Errorf("%s: there is no such account or no folder", s)
@@ -158,7 +162,9 @@ func (m *machine) make(s plan.Step) {
 	case plan.OpTakeKeys, plan.OpWriteKeys:
 		put(s.Keys)
 	case plan.OpWriteSSHD:
-		put(plan.SSHDFile(layout))
+		put(plan.SSHDFile(layout, s.Mode))
+	case plan.OpWriteBlock, plan.OpTakeBlock:
+		state.Blocks[s.User] = plan.Block{Found: len(s.Keys) > 0, Lines: string(s.Keys)}
 	case plan.OpMakeFolder:
 		state.Files[s.Path] = plan.File{Folder: true, GID: state.Groups[s.Attr.Group].GID, Mode: s.Attr.Mode}
 	case plan.OpDropGroups:

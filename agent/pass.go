@@ -74,6 +74,7 @@ func (a *Agent) LockedPass(ctx context.Context) (report wire.Report, err error) 
 		a.Log.Warn("left-over files stay", "reason", err) // they are read by nobody
 	}
 	for round := range maxRounds {
+		a.outlive(&owned)
 		p, have, err := a.look(ctx, owned)
 		if err != nil {
 			return report, err
@@ -124,7 +125,8 @@ func (a *Agent) look(ctx context.Context, owned plan.Ledger) (plan.Plan, plan.St
 		return plan.Plan{}, plan.State{}, errors.Join(ErrNoBundle, a.trouble)
 	}
 	access, rejected := a.wanted()
-	want := plan.Desired{Grants: access.Grants, SSHD: owned.SSHD, Leave: a.leave(owned)}
+	owned.Outlive(a.Now())
+	want := plan.Desired{Grants: access.Grants, SSHD: owned.SSHD, KeysMode: a.keysMode(), Leave: a.leave(owned)}
 	for _, r := range rejected {
 		want.Rejected = append(want.Rejected, plan.Refused{Name: r.Name, Reason: r.Reason})
 	}
@@ -154,17 +156,19 @@ func Apply(ctx context.Context, m Machine, dir *cache.Dir, log *slog.Logger, p p
 // apply applies steps in order, and records in the ledger what was done.
 func apply(ctx context.Context, m Machine, log *slog.Logger, steps []plan.Step, owned *plan.Ledger) []wire.Result {
 	failed, unmade := map[authz.Username]bool{}, map[authz.Username]bool{}
+	lacking := false // keys somewhere
 	var results []wire.Result
 	for rest := steps; len(rest) > 0; {
 		together := plan.Together(rest)
 		rest = rest[len(together):]
 		together = possible(together, failed, unmade)
-		for i, err := range applyAll(ctx, m, together) {
+		for i, err := range applyAll(ctx, m, together, lacking) {
 			s := together[i]
 			results = append(results, result(s.String(), err))
 			if err != nil {
 				// Keys that could not be written take no sudo away: the account is ours.
-				failed[s.User] = failed[s.User] || s.Op != plan.OpWriteKeys
+				failed[s.User] = failed[s.User] || s.Op != plan.OpWriteKeys && s.Op != plan.OpWriteBlock
+				lacking = lacking || s.GivesKeys()
 				unmade[s.User] = unmade[s.User] || mayBeOthers(s, err)
 				log.Error("step not done", "step", s.String(), "reason", err)
 				continue
@@ -199,8 +203,12 @@ func possible(steps []plan.Step, failed, unmade map[authz.Username]bool) []plan.
 	return left
 }
 
-// applyAll gives an error for each step.
-func applyAll(ctx context.Context, m Machine, steps []plan.Step) []error {
+// applyAll gives an error for each step. While keys are lacking somewhere sshd is not
+// told to look for them there.
+func applyAll(ctx context.Context, m Machine, steps []plan.Step, lacking bool) []error {
+	if lacking && len(steps) == 1 && steps[0].Switch {
+		return []error{errLacking}
+	}
 	if b, able := m.(Batcher); able && len(steps) > 1 {
 		return b.ApplyAll(ctx, steps)
 	}
@@ -317,6 +325,9 @@ func appendNew(steps, more []wire.Result) []wire.Result {
 	}
 	return steps
 }
+
+// errLacking keeps sshd in its mode: what a new one needs is not in place.
+var errLacking = errors.New("an earlier step that gives keys was not done")
 
 var errUndone = errors.New("still to be done after the pass")
 

@@ -27,7 +27,7 @@ func TestSelfTest(t *testing.T) {
 		fails := func(err error) { mu.Lock(); defer mu.Unlock(); fault = err }
 		take := func() string { mu.Lock(); defer mu.Unlock(); who := asked; asked = ""; return who }
 		stop := w.runWith(func(a *agent.Agent) {
-			a.ProveHook = func(_ context.Context, g authz.Grant) error {
+			a.ProveKeys = func(_ context.Context, _ plan.KeysMode, g authz.Grant) error {
 				mu.Lock()
 				defer mu.Unlock()
 				asked += g.Username.String() + " "

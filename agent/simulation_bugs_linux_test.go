@@ -149,14 +149,14 @@ func bugsOfSeeing() []simBug {
 		{name: "blind-to-modes", see: func(h *simHost, state *plan.State, _ plan.Ledger) {
 			for path, f := range state.Files {
 				if !f.Folder && bytes.HasPrefix(f.Content, []byte("# latchkey")) {
-					f.UID, f.GID, f.Mode = 0, h.state.Groups[layout.HookUser].GID, 0o640
+					f.UID, f.GID, f.Mode = 0, h.state.Groups[layout.HookUser].GID, 0o644
 					state.Files[path] = f
 				}
 			}
 		}},
 		{name: "blind-to-the-drop-in", see: func(_ *simHost, state *plan.State, owned plan.Ledger) {
 			if owned.SSHDLoaded {
-				state.Files[layout.SSHD] = plan.File{Content: plan.SSHDFile(layout), Mode: 0o644}
+				state.Files[layout.SSHD] = plan.File{Content: plan.SSHDFile(layout, plan.KeysCommand), Mode: 0o644}
 			}
 		}},
 		{name: "adopts-what-is-there", see: func(h *simHost, _ *plan.State, owned plan.Ledger) {
@@ -198,7 +198,7 @@ func bugsOfTelling() []simBug {
 	return []simBug{
 		{name: "hides-what-went-wrong", do: func(_ *simHost, s plan.Step, do step) error { _ = do(s); return nil }},
 		{name: "reports-nothing", start: func(s *sim, a *agent.Agent) { a.Source = muteSource{s.plane} }},
-		{name: "asks-no-hook", start: func(_ *sim, a *agent.Agent) { a.ProveHook = nil }},
+		{name: "asks-no-hook", start: func(_ *sim, a *agent.Agent) { a.ProveKeys = nil }},
 		{name: "looks-at-no-break-glass-account", start: func(_ *sim, a *agent.Agent) { a.BreakGlass = nil }},
 	}
 }

@@ -306,8 +306,8 @@ func (h *simHost) emergency() error {
 	return nil
 }
 
-// proveHook asks the login hook as sshd does.
-func (h *simHost) proveHook(_ context.Context, g authz.Grant) error {
+// proveKeys asks the login hook as sshd does.
+func (h *simHost) proveKeys(_ context.Context, _ plan.KeysMode, g authz.Grant) error {
 	h.s.point("login hook")
 	h.s.pass.proved = true
 	found := map[fact]bool{}

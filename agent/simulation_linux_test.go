@@ -195,7 +195,7 @@ func (s *sim) newAgent() *agent.Agent {
 		Cache:    s.dir, Source: s.plane, Machine: s.host, Layout: layout,
 		Log: slog.New(slog.DiscardHandler), Interval: s.every,
 		Now:        func() time.Time { return time.Now().Add(s.skew) },
-		BreakGlass: s.host.breakGlass, ProveHook: s.host.proveHook,
+		BreakGlass: s.host.breakGlass, ProveKeys: s.host.proveKeys,
 	}
 	s.bug.set(s, a)
 	return a

@@ -252,7 +252,7 @@ func (h *simHost) lacks(u simUser, facts map[fact]bool) string {
 		return "no account"
 	case a.GID != a.UID || a.Home != "/home/"+u.name || a.Shell != "/bin/bash" || a.Password != "*" || a.Expires != 0 || !slices.Contains(a.Groups, "latchkey"):
 		return fmt.Sprintf("account is %+v", a)
-	case file.Mode != 0o640 || file.UID != 0 || file.GID != hook || file.Folder || file.Odd:
+	case file.Mode != 0o644 || file.UID != 0 || file.GID != hook || file.Folder || file.Odd:
 		return "key file has a wrong owner or mode"
 	}
 	for f := range factsOf(u) {

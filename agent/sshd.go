@@ -17,7 +17,7 @@ func (a *Agent) EnableSSHD(ctx context.Context) ([]wire.Result, error) {
 		return nil, err
 	}
 	return a.changeSSHD(ctx, func(have plan.State, owned plan.Ledger) plan.Plan {
-		return plan.PrepareSSHD(have, owned, a.Layout)
+		return plan.PrepareSSHD(have, owned, a.keysMode(), a.Layout)
 	})
 }
 
@@ -51,7 +51,9 @@ func (a *Agent) changeSSHD(ctx context.Context, what func(plan.State, plan.Ledge
 	if last := firstError(results); last != nil {
 		// Where the drop-in is not in, a pass must not try again unasked. What went wrong
 		// may be another step.
-		owned.SSHD = owned.SSHDLoaded || wanted && owned.SSHD
+		if !wanted && !owned.SSHDLoaded {
+			owned.NoSSHD()
+		}
 		return results, errors.Join(last, a.Cache.SaveLedger(owned))
 	}
 	return results, nil

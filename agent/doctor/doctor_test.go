@@ -24,7 +24,7 @@ func healthy() Facts {
 		"usepam": {"yes"}, "maxauthtries": {"6"}, "logingracetime": {"120"},
 	}
 	lines := ConfigLines(l.SSHDConfig, "Include /etc/ssh/sshd_config.d/*.conf\n", "")
-	lines = append(lines, ConfigLines(l.SSHD, string(plan.SSHDFile(l)), "")...)
+	lines = append(lines, ConfigLines(l.SSHD, string(plan.SSHDFile(l, plan.KeysCommand)), "")...)
 	lines = append(lines, ConfigLines(l.SSHDConfig, "UsePAM yes\nMatch Address 10.0.0.0/8\n\tPubkeyAuthentication no\n", "")...)
 	return Facts{
 		Now: now, Built: now.Add(-24 * time.Hour), Layout: l,
@@ -210,7 +210,7 @@ var provoked = map[string][]struct {
 		{"inside-a-block", func(f *Facts) {
 			with("authorizedkeyscommand", "none")(f)
 			f.Host.SSHD.Lines = append(ConfigLines("/etc/ssh/sshd_config", "Match User bob\nInclude /etc/ssh/sshd_config.d/*.conf\n", ""),
-				ConfigLines(f.Layout.SSHD, string(plan.SSHDFile(f.Layout)), "User bob")...)
+				ConfigLines(f.Layout.SSHD, string(plan.SSHDFile(f.Layout, plan.KeysCommand)), "User bob")...)
 		}, Problem, "it is included inside the block Match User bob"},
 		{"no-cause", with("authorizedkeysfile"), Problem, `its authorizedkeysfile is ""`},
 		{"nobody-to-ask", func(f *Facts) { f.Host.Logins, f.Host.SSHD.Lines = nil, nil }, Warning, "may not use our drop-in"},

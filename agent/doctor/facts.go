@@ -26,8 +26,9 @@ type Agent struct {
 	Issued    time.Time // of the bundle; zero when it says none
 	Ended     []string  // accounts whose permission has ended
 	SSHD      bool      // our drop-in is wanted
-	Status    *Status   // nil before the first pass
-	Pending   []string  // steps that a pass would take now
+	KeysMode  plan.KeysMode
+	Status    *Status  // nil before the first pass
+	Pending   []string // steps that a pass would take now
 }
 
 // Status is what the agent last wrote down of itself.

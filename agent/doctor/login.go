@@ -25,6 +25,9 @@ func (h Host) asked() []Login {
 }
 
 func hookProgram(f Facts, r *report) {
+	if !f.Agent.KeysMode.AsksHook() {
+		return
+	}
 	if f.Host.Hook != nil {
 		r.problem("reinstall the package; chown root and chmod 0755, go-w on the folders above", "%v", f.Host.Hook)
 	}
@@ -39,7 +42,7 @@ func hookAnswer(f Facts, r *report) {
 	asked := 0
 	for _, l := range f.Host.asked() {
 		a := l.Hook
-		if a == nil {
+		if a == nil || !f.Agent.KeysMode.AsksHook() {
 			continue
 		}
 		asked++

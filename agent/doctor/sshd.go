@@ -133,15 +133,6 @@ func ConfigLines(file, text, match string) []Line {
 	return lines
 }
 
-// ours are the settings of our drop-in for our users.
-func ours(l plan.Layout) [][2]string {
-	return [][2]string{
-		{"authorizedkeyscommand", plan.HookCommand(l)},
-		{"authorizedkeyscommanduser", l.HookUser},
-		{"authorizedkeysfile", "none"},
-	}
-}
-
 // sshdDropIn compares what sshd uses for our users with what our drop-in says, and
 // looks for the cause where they differ.
 func sshdDropIn(f Facts, r *report) {
@@ -158,19 +149,31 @@ func sshdDropIn(f Facts, r *report) {
 			continue
 		}
 		asked++
-		for _, want := range ours(f.Layout) {
-			if got := first(l.Settings[want[0]]); got != want[1] {
-				r.problem(fix, "sshd does not use our drop-in for %s: its %s is %q%s", l.Name, want[0], got, because(cause))
+		for _, want := range plan.SSHDSettings(f.Layout, f.Agent.KeysMode) {
+			key := strings.ToLower(want.Key)
+			if got := first(l.Settings[key]); got != want.Value {
+				r.problem(fix, "sshd does not use our drop-in for %s: its %s is %q%s", l.Name, key, got, because(cause))
 				break
 			}
 		}
 	}
 	switch {
 	case asked > 0:
-		r.fine("sshd asks our hook about our users")
+		r.fine("%s", waysOf(f.Agent.KeysMode))
 	case cause != "":
 		r.warn(fix, "sshd may not use our drop-in: %s", cause) // nobody is here to ask sshd about
 	}
+}
+
+// waysOf says how our users get in.
+func waysOf(m plan.KeysMode) string {
+	switch m {
+	case plan.KeysDirectory:
+		return "sshd reads the keys of our users in our folder"
+	case plan.KeysHome:
+		return "sshd reads the keys of our users in their homes"
+	}
+	return "sshd asks our hook about our users"
 }
 
 func first(values []string) string {

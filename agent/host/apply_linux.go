@@ -16,6 +16,8 @@ func (h *Host) apply(ctx context.Context, s plan.Step) error {
 	switch s.Op {
 	case plan.OpRemoveFile:
 		return h.Files.Remove(s.Path)
+	case plan.OpTakeBlock:
+		return h.setBlock(s)
 	case plan.OpTakeSudo:
 		return h.takeSudo(ctx, s)
 	case plan.OpRemoveSudo:
@@ -50,6 +52,8 @@ func (h *Host) apply(ctx context.Context, s plan.Step) error {
 		return h.repair(ctx, s)
 	case plan.OpTakeKeys, plan.OpWriteKeys:
 		return h.write(s.Path, s.Keys, s.Attr, nil)
+	case plan.OpWriteBlock:
+		return h.writeBlock(s)
 	case plan.OpWriteSSHD:
 		return h.putSSHD(ctx, s)
 	case plan.OpRemoveSSHD:

@@ -49,7 +49,7 @@ func (p *patient) sound() {
 	p.write("/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n", 0o644)
 	must(p.t, os.RemoveAll("/etc/ssh/sshd_config.d"))
 	must(p.t, os.Mkdir("/etc/ssh/sshd_config.d", 0o755))
-	p.write(p.Layout.SSHD, string(plan.SSHDFile(p.Layout)), 0o644)
+	p.write(p.Layout.SSHD, string(plan.SSHDFile(p.Layout, plan.KeysCommand)), 0o644)
 	p.write(p.Layout.Hook, "#!/bin/sh\ngrep -F \"$4\" \"/var/lib/latchkey/authorized_keys/$1\"\n", 0o755)
 	p.write("/etc/sudoers", "root ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n", 0o440)
 	p.write("/etc/pam.d/sshd", "@include common-account\naccount required pam_nologin.so\n", 0o644)
@@ -148,7 +148,7 @@ func testDoctor(t *testing.T, s *space) {
 			`-o "PubkeyAuthentication=no"`},
 		"option-counts":       {func() { p.listen("-oAllowUsers=root deby") }, "sshd_allow", "AllowUsers does not name alice"},
 		"another-file":        {func() { p.write("/etc/ssh/other", "UsePAM no\n", 0o600); p.listen("-f", "/etc/ssh/other") }, "sshd_override", `-f "/etc/ssh/other"`},
-		"another-file-counts": {func() { p.write("/etc/ssh/other", "UsePAM no\n", 0o600); p.listen("-f", "/etc/ssh/other") }, "sshd_dropin", "its authorizedkeyscommand is"},
+		"another-file-counts": {func() { p.write("/etc/ssh/other", "UsePAM no\n", 0o600); p.listen("-f", "/etc/ssh/other") }, "sshd_dropin", "its authorizedkeysfile is"},
 		"not-running":         {func() { must(t, p.sshd.Process.Kill()); _ = p.sshd.Wait() }, "sshd_running", "sshd does not run"},
 		"folder-writable":     {func() { must(t, os.Chmod("/var/lib", 0o775)) }, "files", "/var/lib can be written to by others than root (mode 0775)"},
 		"state-not-passable":  {func() { must(t, os.Chmod(p.Layout.StateDir, 0o700)) }, "files", "does not get through /var/lib/latchkey"},

@@ -127,12 +127,17 @@ func (h *Host) ProveHook(ctx context.Context, g authz.Grant) error {
 // hookLines runs the login hook as sshd does: as its own user, without other groups,
 // for the first key of the account.
 func (h *Host) hookLines(ctx context.Context, g authz.Grant, as plan.Account) (string, error) {
+	typ, blob, _ := strings.Cut(g.Keys[0].String(), " ")
+	return runAs(ctx, as.UID, as.GID, h.Layout.Hook, g.Username.String(), g.UID.String(), typ, blob)
+}
+
+// runAs runs a program as another user, without other groups.
+func runAs(ctx context.Context, uid, gid uint32, program string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, hookTime)
 	defer cancel()
-	typ, blob, _ := strings.Cut(g.Keys[0].String(), " ")
-	cmd := exec.CommandContext(ctx, h.Layout.Hook, g.Username.String(), g.UID.String(), typ, blob)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env, cmd.Dir, cmd.WaitDelay = []string{"PATH=" + strings.Join(toolFolders, ":")}, "/", time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: as.UID, Gid: as.GID}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid}}
 	stdout, stderr := &bounded{most: 64 << 10}, &bounded{most: 4 << 10}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	err := cmd.Run()
@@ -141,7 +146,7 @@ func (h *Host) hookLines(ctx context.Context, g authz.Grant, as plan.Account) (s
 	case ctx.Err() != nil:
 		return "", fmt.Errorf("no answer within %s", hookTime)
 	case errors.As(err, &exit):
-		return "", &exitError{filepath.Base(h.Layout.Hook), exit.ExitCode(), oneLine(stderr.String())}
+		return "", &exitError{filepath.Base(program), exit.ExitCode(), oneLine(stderr.String())}
 	}
 	return stdout.String(), err
 }

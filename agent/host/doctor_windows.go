@@ -24,3 +24,8 @@ func (h *Host) Inventory(context.Context, plan.Ledger) (Inventory, error) {
 
 // ProveHook is not there for Windows yet.
 func (h *Host) ProveHook(context.Context, authz.Grant) error { return errors.ErrUnsupported }
+
+// ProveKeys is not there for Windows yet.
+func (h *Host) ProveKeys(context.Context, plan.KeysMode, authz.Grant) error {
+	return errors.ErrUnsupported
+}

@@ -26,8 +26,7 @@ type Inventory struct {
 // UnmanagedKey is a key in a file that sshd may read for an account.
 type UnmanagedKey struct {
 	Account string `json:"account"`
-	// Managed says that the account is ours: sshd does not read the file for it as
-	// long as our drop-in is in.
+	// Managed says that the account is ours.
 	Managed     bool   `json:"managed_account"`
 	InHome      bool   `json:"in_home"` // the file is below the account's home
 	File        string `json:"file"`
@@ -35,8 +34,8 @@ type UnmanagedKey struct {
 	Type        string `json:"type"`
 	Fingerprint string `json:"fingerprint"` // SHA256:…, as ssh-keygen prints it
 	Options     string `json:"options,omitempty"`
-	// Ignored says why sshd with StrictModes would not read the file; empty where it
-	// would.
+	// Ignored says why sshd would not read the file for this account, with our drop-in
+	// as it is or with StrictModes; empty where it would.
 	Ignored string `json:"ignored,omitempty"`
 }
 

@@ -146,10 +146,15 @@ func (t *taking) keyFile(path string, a plan.Account) {
 	}
 	ignored := ""
 	switch {
+	case t.managed(a) && t.owned.SSHD && t.owned.KeysMode() != plan.KeysHome:
+		ignored = "the account is ours: sshd does not read this file"
 	case st.Uid != 0 && st.Uid != a.UID:
 		ignored = "it belongs to uid " + strconv.FormatUint(uint64(st.Uid), 10)
 	case st.Mode&0o022 != 0:
 		ignored = "others can write to it"
+	}
+	if t.managed(a) {
+		text = string(plan.OwnLines([]byte(text)))
 	}
 	keys, bad := keyLines(text)
 	for _, k := range keys {

@@ -35,7 +35,9 @@ func testInventory(t *testing.T, s *space) {
 		must(t, os.MkdirAll(home+"/.ssh", 0o755))
 	}
 	must(t, os.MkdirAll("/home/alice/.ssh", 0o755))
-	s.write("/home/alice/.ssh/authorized_keys", aKey+"\n", 0o600)
+	ours, err := plan.SetBlock(nil, []byte(aKey+" alice\n"))
+	must(t, err)
+	s.write("/home/alice/.ssh/authorized_keys", string(ours)+aKey+"\n", 0o600)
 	must(t, os.Chown("/home/alice/.ssh/authorized_keys", 20001, 20001))
 	s.write("/home/bob/.ssh/authorized_keys", "# mine\n\n"+`from="10.0.0.0/8",command="echo \"a b\"" `+aKey+" bob\nnonsense\n", 0o600)
 	must(t, os.Chown("/home/bob/.ssh/authorized_keys", 1001, 1001))
@@ -55,7 +57,7 @@ func testInventory(t *testing.T, s *space) {
 	}
 	want := Inventory{
 		Keys: []UnmanagedKey{
-			{Account: "alice", Managed: true, InHome: true, File: "/home/alice/.ssh/authorized_keys", Line: 1, Type: "ssh-ed25519", Fingerprint: aKeyPrint},
+			{Account: "alice", Managed: true, InHome: true, File: "/home/alice/.ssh/authorized_keys", Line: 4, Type: "ssh-ed25519", Fingerprint: aKeyPrint},
 			{Account: "bob", InHome: true, File: "/home/bob/.ssh/authorized_keys", Line: 3, Type: "ssh-ed25519", Fingerprint: aKeyPrint,
 				Options: `from="10.0.0.0/8",command="echo \"a b\""`},
 			{Account: "bob", InHome: true, File: "/home/bob/.ssh/authorized_keys2", Line: 1, Type: "ssh-ed25519", Fingerprint: aKeyPrint, Ignored: "others can write to it"},

@@ -50,6 +50,9 @@ func (h *Host) Observe(ctx context.Context, grants []authz.Grant, owned plan.Led
 		return plan.State{}, err
 	}
 	s.Homes = h.observeHomes(grants, owned)
+	if s.Blocks, err = h.observeBlocks(owned, s.Homes); err != nil {
+		return plan.State{}, err
+	}
 	s.SudoReason = h.lookSudo(ctx)
 	s.SudoEffective = s.SudoReason == nil
 	version, _ := h.sudoVersion(ctx) // lookSudo has said what is wrong

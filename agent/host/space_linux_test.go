@@ -114,6 +114,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"processes":        testProcesses,
 	"hook":             testHook,
 	"sshd":             testSSHD,
+	"keys-modes":       testKeysModes,
 	"break-glass":      testBreakGlass,
 	"prove-hook":       testProveHook,
 	"doctor":           testDoctor,

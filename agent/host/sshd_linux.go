@@ -25,35 +25,37 @@ const (
 	bannerPoll     = 50 * time.Millisecond
 )
 
-// putSSHD writes our drop-in: the hook is looked at first, the candidate is read
-// by sshd as part of the whole configuration, the file is put in place, sshd is
-// reloaded, and then sshd itself must say that it will ask our hook and must
-// still answer. If it does not, the machine gets its old state back
+// putSSHD writes our drop-in: the hook, if it is to be asked, is looked at first, the
+// candidate is read by sshd as part of the whole configuration, the file is put in
+// place, sshd is reloaded, and then sshd itself must say that it gets keys as it says
+// and must still answer. If it does not, the machine gets its old state back
 // (requirements R58, R66).
 func (h *Host) putSSHD(ctx context.Context, s plan.Step) error {
-	if err := h.checkHook(); err != nil {
-		return err
+	if s.Mode.AsksHook() {
+		if err := h.checkHook(); err != nil {
+			return err
+		}
 	}
 	old, _, err := safefile.Read(s.Path, maxOurFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	err = h.write(s.Path, plan.SSHDFile(h.Layout), s.Attr, func(candidate string) error {
+	err = h.write(s.Path, plan.SSHDFile(h.Layout, s.Mode), s.Attr, func(candidate string) error {
 		return h.checkSSHD(ctx, candidate)
 	})
 	if err != nil {
 		return err
 	}
 	h.point("sshd.written")
-	if err := h.useSSHD(ctx); err != nil {
+	if err := h.useSSHD(ctx, s.Mode); err != nil {
 		return errors.Join(err, h.restoreSSHD(ctx, s, old))
 	}
 	return nil
 }
 
 // useSSHD makes the running sshd use what is written, and proves it.
-func (h *Host) useSSHD(ctx context.Context) error {
-	if err := h.proveSSHD(ctx); err != nil {
+func (h *Host) useSSHD(ctx context.Context, mode plan.KeysMode) error {
+	if err := h.proveSSHD(ctx, mode); err != nil {
 		return err
 	}
 	if err := h.reloadSSHD(ctx); err != nil {
@@ -105,20 +107,15 @@ func (h *Host) checkSSHD(ctx context.Context, candidate string) error {
 
 // proveSSHD asks sshd what it would do for a member of the marker group. The
 // hook's own user is one, for this: nobody can log in as it.
-func (h *Host) proveSSHD(ctx context.Context) error {
+func (h *Host) proveSSHD(ctx context.Context, mode plan.KeysMode) error {
 	got, err := h.effectiveSSHD(ctx, h.Layout.HookUser)
 	if err != nil {
 		return err
 	}
-	want := map[string]string{
-		"authorizedkeyscommand":     plan.HookCommand(h.Layout),
-		"authorizedkeyscommanduser": h.Layout.HookUser,
-		"authorizedkeysfile":        "none",
-	}
-	for key, value := range want {
-		if got[key] != value {
-			return fmt.Errorf("sshd does not use %s: its %s is %q; is there an Include of %s in %s?", h.Layout.SSHD, key,
-				got[key], filepath.Dir(h.Layout.SSHD)+"/*.conf", h.Layout.SSHDConfig)
+	for _, want := range plan.SSHDSettings(h.Layout, mode) {
+		if value := got[strings.ToLower(want.Key)]; value != want.Value {
+			return fmt.Errorf("sshd does not use %s: its %s is %q; is there an Include of %s in %s?", h.Layout.SSHD, strings.ToLower(want.Key),
+				value, filepath.Dir(h.Layout.SSHD)+"/*.conf", h.Layout.SSHDConfig)
 		}
 	}
 	return nil

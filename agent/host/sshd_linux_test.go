@@ -119,7 +119,7 @@ func testSSHD(t *testing.T, s *space) {
 				now, _ := os.ReadFile(s.Layout.SSHD) // a missing file is empty here
 				want := content
 				if test.fails == "" {
-					want = string(plan.SSHDFile(s.Layout))
+					want = string(plan.SSHDFile(s.Layout, plan.KeysCommand))
 				}
 				if (err == nil) != (test.fails == "") || err != nil && !strings.Contains(err.Error(), test.fails) || string(now) != want {
 					t.Errorf("it gives %v, the file is %q", err, now)

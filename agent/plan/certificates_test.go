@@ -17,7 +17,10 @@ func TestNoCertificates(t *testing.T) {
 	for i, login := range []string{"alice", "bob", "carol"} {
 		want.Grants = append(want.Grants, grant(t, login, authz.UID(20001+i), i == 0))
 	}
-	written := string(plan.SSHDFile(layout))
+	var written string
+	for _, mode := range []plan.KeysMode{plan.KeysCommand, plan.KeysDirectory, plan.KeysHome} {
+		written += string(plan.SSHDFile(layout, mode))
+	}
 	for _, s := range plan.Diff(have, want, owned, layout).Steps {
 		written += string(s.Keys)
 	}

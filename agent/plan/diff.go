@@ -15,6 +15,7 @@ type Desired struct {
 	Grants   []authz.Grant // valid now, sorted by name
 	Rejected []Refused     // users the bundle's reading refused
 	SSHD     bool          // our sshd drop-in should be in
+	KeysMode KeysMode      // how sshd should get keys then
 	Leave    Leave
 }
 
@@ -26,13 +27,16 @@ type Desired struct {
 func Diff(have State, want Desired, owned Ledger, l Layout) Plan {
 	d := differ{have: have, want: want, owned: owned, layout: l, heirs: map[authz.Username]bool{}}
 	d.plan.Refused = append(d.plan.Refused, want.Rejected...)
-	if want.SSHD && have.Hook != nil {
+	if want.SSHD && want.KeysMode.AsksHook() && have.Hook != nil {
 		d.plan.Refused = append(d.plan.Refused, Refused{"everybody", have.Hook})
 	}
 	d.admit()
 	d.takeAway()
 	d.prepare()
 	d.give()
+	if d.switching() {
+		d.writeSSHD()
+	}
 	d.removeGone()
 	return d.plan
 }
@@ -201,6 +205,7 @@ func (d *differ) leavers() []leaver {
 
 func (d *differ) takeAway() {
 	d.takeKeys()
+	d.takeBlocks()
 	d.takeSudo()
 	d.close(d.leavers())
 }
@@ -368,13 +373,13 @@ func (d *differ) prepare() {
 	if _, found := d.have.Accounts[l.HookUser]; !found {
 		d.step(Step{Op: OpCreateHookUser, Group: l.HookUser})
 	}
-	for _, f := range l.folders() {
+	for _, f := range l.folders(d.uses(KeysDirectory)) {
 		if !d.have.hasFolder(f.path, f.attr) {
 			d.step(Step{Op: OpMakeFolder, Path: f.path, Attr: f.attr})
 		}
 	}
-	if d.want.SSHD && !(d.owned.SSHD && d.owned.SSHDLoaded && d.have.has(l.SSHD, SSHDFile(l), sshdAttr())) {
-		d.step(Step{Op: OpWriteSSHD, Path: l.SSHD, Attr: sshdAttr(), Why: d.changed(l.SSHD)})
+	if !d.switching() {
+		d.writeSSHD()
 	}
 }
 
@@ -389,6 +394,7 @@ func (d *differ) give() {
 				Attr: d.layout.keyFileAttr(), Why: d.changed(path)})
 		}
 	}
+	d.giveBlocks()
 	rules := rulesOf(d.admitted)
 	written := d.sudoWritten || !d.sudoTaken && d.have.has(d.layout.Sudoers, SudoersFile(rules), sudoersAttr())
 	if len(rules) > 0 && !(written && d.owned.SudoProved) {
@@ -493,6 +499,7 @@ func Revert(have State, owned Ledger, l Layout) Plan {
 	d := differ{have: have, owned: owned, layout: l}
 	made, adopted := d.ways()
 	d.takeKeys()
+	d.takeBlocks()
 	d.takeSudo()
 	d.close(made)
 	d.takeSSHD()
@@ -518,24 +525,34 @@ func Revert(have State, owned Ledger, l Layout) Plan {
 }
 
 // PrepareSSHD returns what puts our sshd drop-in in, and what it needs: the
-// groups, the hook's user, the folders. It touches no account.
-func PrepareSSHD(have State, owned Ledger, l Layout) Plan {
-	d := differ{have: have, want: Desired{SSHD: true}, owned: owned, layout: l}
+// groups, the hook's user, the folders. It touches no account. Where a drop-in is in
+// already its mode stays: to change it is the work of a Diff, which knows the accounts.
+func PrepareSSHD(have State, owned Ledger, mode KeysMode, l Layout) Plan {
+	if owned.SSHD {
+		mode = owned.KeysMode()
+	}
+	d := differ{have: have, want: Desired{SSHD: true, KeysMode: mode}, owned: owned, layout: l}
 	d.prepare()
+	if d.switching() {
+		d.writeSSHD()
+	}
 	return d.plan
 }
 
 // takeSSHD takes our drop-in out, also one that nobody wants: sshd did not use it, and
 // putting back what was there before did not succeed.
 func (d *differ) takeSSHD() {
-	if d.owned.SSHD || d.have.has(d.layout.SSHD, SSHDFile(d.layout), sshdAttr()) {
+	ours := func(m KeysMode) bool { return d.have.has(d.layout.SSHD, SSHDFile(d.layout, m), sshdAttr()) }
+	if d.owned.SSHD || slices.ContainsFunc([]KeysMode{KeysCommand, KeysDirectory, KeysHome}, ours) {
 		d.step(Step{Op: OpRemoveSSHD, Path: d.layout.SSHD})
 	}
 }
 
-// RemoveSSHD returns what takes our sshd drop-in out.
+// RemoveSSHD returns what takes our sshd drop-in out, and first our lines out of the
+// homes: without it sshd may read those.
 func RemoveSSHD(have State, owned Ledger, l Layout) Plan {
 	d := differ{have: have, owned: owned, layout: l}
+	d.takeBlocks()
 	d.takeSSHD()
 	return d.plan
 }

@@ -30,6 +30,7 @@ func fresh() plan.State {
 		Groups:    map[string]plan.Group{"root": {Name: "root"}, "deby": {Name: "deby", GID: 1000}, "staffers": {Name: "staffers", GID: 1001}},
 		Files:     map[string]plan.File{},
 		Homes:     map[string]plan.Folder{},
+		Blocks:    map[authz.Username]plan.Block{},
 		Processes: map[authz.UID]int{},
 		Scheduled: map[authz.Username]plan.Scheduled{},
 	}
@@ -83,7 +84,9 @@ func applyStep(t *testing.T, s *plan.State, step plan.Step) {
 	case plan.OpTakeKeys, plan.OpWriteKeys:
 		put(step.Keys)
 	case plan.OpWriteSSHD:
-		put(plan.SSHDFile(layout))
+		put(plan.SSHDFile(layout, step.Mode))
+	case plan.OpWriteBlock, plan.OpTakeBlock:
+		s.Blocks[step.User] = plan.Block{Found: len(step.Keys) > 0, Lines: string(step.Keys)}
 	case plan.OpMakeFolder:
 		s.Files[step.Path] = plan.File{Folder: true, GID: s.Groups[step.Attr.Group].GID, Mode: step.Attr.Mode}
 	case plan.OpDropGroups:

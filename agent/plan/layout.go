@@ -117,7 +117,11 @@ func (l Layout) Revoked(u authz.Username, uid authz.UID) string {
 // Linger is the file that makes an account linger.
 func (l Layout) Linger(u authz.Username) string { return l.LingerDir + "/" + u.String() }
 
-func (l Layout) keyFileAttr() Attr { return Attr{"root", l.HookUser, 0o640} }
+// InHome is the file in an account's home that holds our block in home mode.
+func (l Layout) InHome(u authz.Username) string { return l.Home(u) + "/" + KeysInHome }
+
+// keyFileAttr lets all read who get into the folder: who that is, its mode says.
+func (l Layout) keyFileAttr() Attr { return Attr{"root", l.HookUser, 0o644} }
 
 func sudoersAttr() Attr { return Attr{"root", "root", 0o440} }
 
@@ -129,10 +133,15 @@ type folder struct {
 }
 
 // folders are made in this order and removed in the reverse one. The agent's own
-// folder is not among them: the agent makes it before it can plan anything.
-func (l Layout) folders() []folder {
+// folder is not among them: the agent makes it before it can plan anything. In
+// directory mode sshd reads a key file as the user, who may pass but not list.
+func (l Layout) folders(directory bool) []folder {
+	keys := Attr{"root", l.HookUser, 0o750}
+	if directory {
+		keys.Mode = 0o711
+	}
 	return []folder{
 		{l.StateDir, Attr{"root", "root", 0o711}},
-		{l.KeysDir, Attr{"root", l.HookUser, 0o750}},
+		{l.KeysDir, keys},
 	}
 }

@@ -1,6 +1,10 @@
 package plan
 
-import "latchkey/authz"
+import (
+	"time"
+
+	"latchkey/authz"
+)
 
 // Ledger is the record of everything we created on the machine. What it does not
 // name is not touched. It is written before a thing is made and struck out after
@@ -19,6 +23,10 @@ type Ledger struct {
 	// SSHDLoaded says that sshd is known to use the drop-in. It is false from
 	// before the file changes until sshd was reloaded and asked.
 	SSHDLoaded bool `json:"sshd_loaded"`
+	// SSHDModes are the modes in which sshd may get keys at this moment, first the one
+	// it was proved to use; SSHDSince is when it was seen to use that and others too.
+	SSHDModes []KeysMode `json:"sshd_modes,omitempty"`
+	SSHDSince time.Time  `json:"sshd_since,omitzero"`
 }
 
 // Owned is one account of ours.
@@ -26,6 +34,7 @@ type Owned struct {
 	User  authz.UserID `json:"user"`
 	UID   authz.UID    `json:"uid"`
 	State AccountState `json:"state"`
+	Block bool         `json:"block,omitempty"` // the home's key file has lines of ours
 	// Before is set for an account that was there and was adopted: what it was.
 	Before *Before `json:"before,omitempty"`
 }
@@ -61,7 +70,9 @@ func (l *Ledger) Intend(steps []Step, users map[authz.Username]authz.UserID) {
 		case OpGiveSudo:
 			l.Sudoers, l.SudoProved = true, false
 		case OpWriteSSHD:
-			l.SSHD, l.SSHDLoaded = true, false
+			l.intendMode(s.Mode)
+		case OpWriteBlock:
+			l.setBlock(s.User, true)
 		}
 	}
 }
@@ -82,15 +93,24 @@ func (l *Ledger) Done(s Step) {
 	case OpGiveSudo:
 		l.SudoProved = true
 	case OpWriteSSHD:
-		l.SSHDLoaded = true
+		l.doneMode(s.Mode)
 	case OpRemoveSSHD:
-		l.SSHD, l.SSHDLoaded = false, false
+		l.NoSSHD()
+	case OpTakeBlock:
+		l.setBlock(s.User, false)
 	}
 }
 
 func (l *Ledger) setState(u authz.Username, to AccountState) {
 	if o, found := l.Accounts[u]; found {
 		o.State = to
+		l.Accounts[u] = o
+	}
+}
+
+func (l *Ledger) setBlock(u authz.Username, to bool) {
+	if o, found := l.Accounts[u]; found {
+		o.Block = to
 		l.Accounts[u] = o
 	}
 }

@@ -55,6 +55,15 @@ func TestLedger_claims(t *testing.T) {
 		return l
 	}
 	with := func(change func(*plan.Ledger)) plan.Ledger { l := plan.NewLedger(); change(&l); return l }
+	modes := func(loaded bool, m ...plan.KeysMode) func(*plan.Ledger) {
+		return func(l *plan.Ledger) { l.SSHD, l.SSHDLoaded, l.SSHDModes = true, loaded, m }
+	}
+	block := func(l plan.Ledger) plan.Ledger {
+		own := l.Accounts[alice]
+		own.Block = true
+		l.Accounts[alice] = own
+		return l
+	}
 	tests := map[string]struct {
 		start, intended, done plan.Ledger
 		step                  plan.Step
@@ -76,8 +85,14 @@ func TestLedger_claims(t *testing.T) {
 			with(func(l *plan.Ledger) { l.Folders = true }), plan.Step{Op: plan.OpMakeFolder, Path: "/x"}},
 		"give-sudo": {plan.NewLedger(), with(func(l *plan.Ledger) { l.Sudoers = true }),
 			with(func(l *plan.Ledger) { l.Sudoers, l.SudoProved = true, true }), plan.Step{Op: plan.OpGiveSudo}},
-		"write-sshd": {with(func(l *plan.Ledger) { l.SSHD, l.SSHDLoaded = true, true }), with(func(l *plan.Ledger) { l.SSHD = true }),
-			with(func(l *plan.Ledger) { l.SSHD, l.SSHDLoaded = true, true }), plan.Step{Op: plan.OpWriteSSHD}},
+		"write-sshd": {with(func(l *plan.Ledger) { l.SSHD, l.SSHDLoaded = true, true }), with(modes(false, plan.KeysCommand)),
+			with(modes(true, plan.KeysCommand)), plan.Step{Op: plan.OpWriteSSHD}},
+		"switch-sshd": {with(modes(true, plan.KeysCommand)), with(modes(false, plan.KeysCommand, plan.KeysHome)),
+			with(modes(true, plan.KeysHome, plan.KeysCommand)), plan.Step{Op: plan.OpWriteSSHD, Mode: plan.KeysHome}},
+		"switch-sshd-back-at-once": {with(modes(true, plan.KeysHome, plan.KeysCommand)), with(modes(false, plan.KeysHome, plan.KeysCommand)),
+			with(modes(true, plan.KeysCommand, plan.KeysHome)), plan.Step{Op: plan.OpWriteSSHD, Mode: plan.KeysCommand}},
+		"write-block": {owned(plan.Present), block(owned(plan.Present)), block(owned(plan.Present)), plan.Step{Op: plan.OpWriteBlock, User: alice}},
+		"take-block":  {block(owned(plan.Revoked)), block(owned(plan.Revoked)), owned(plan.Revoked), plan.Step{Op: plan.OpTakeBlock, User: alice}},
 		"remove-sshd": {with(func(l *plan.Ledger) { l.SSHD, l.SSHDLoaded = true, true }), with(func(l *plan.Ledger) { l.SSHD, l.SSHDLoaded = true, true }),
 			plan.NewLedger(), plan.Step{Op: plan.OpRemoveSSHD}},
 		"nothing-made": {owned(plan.Present), owned(plan.Present), owned(plan.Present), plan.Step{Op: plan.OpEndSessions, User: alice, UID: 20001}},

@@ -25,6 +25,8 @@ const (
 	OpRemoveFile
 	// OpTakeKeys rewrites the key file of an account that holds more than it should.
 	OpTakeKeys
+	// OpTakeBlock takes our lines out of the key file of a home.
+	OpTakeBlock
 	// OpTakeSudo rewrites our sudoers file with fewer rules, and sudo must agree.
 	OpTakeSudo
 	// OpRemoveSudo removes our sudoers file, and sudo must agree.
@@ -58,6 +60,8 @@ const (
 	OpRepair
 	// OpWriteKeys writes the key file of an account.
 	OpWriteKeys
+	// OpWriteBlock puts our lines into the key file of a home, between the user's own.
+	OpWriteBlock
 	// OpGiveSudo writes our sudoers file in full, and sudo must agree.
 	OpGiveSudo
 	// OpRemoveHome removes the home of an account that is closed, packed into one file
@@ -90,7 +94,7 @@ type Step struct {
 	Rules []Rule // of the sudoers file
 	// InForce are those of Rules that the file gives already.
 	InForce []Rule
-	Keys    []byte // the key file
+	Keys    []byte // the key file, or our lines in that of a home
 	Shell   string // OpCreateAccount and OpRepair: the account's
 	// Home is where the home goes for OpRetire, where it stays for OpDeleteAccount (empty:
 	// it is gone), and what goes for OpRemoveHome.
@@ -104,6 +108,10 @@ type Step struct {
 	// uid that is there is ours.
 	Again bool
 	Attr  Attr
+	Mode  KeysMode // OpWriteSSHD
+	// Switch says that sshd gets keys in another mode until then: the step waits until
+	// everything that gives keys is done.
+	Switch bool
 }
 
 // Attr is the owner, by name, and the mode of a file or folder.
@@ -157,6 +165,10 @@ func (s Step) String() string {
 	switch s.Op {
 	case OpRemoveFile:
 		return "remove file " + s.Path + because(s.Why)
+	case OpTakeBlock:
+		return "take our lines out of " + s.Path
+	case OpWriteBlock:
+		return "put our lines into " + s.Path
 	case OpTakeSudo, OpGiveSudo:
 		return "write file " + s.Path + ", prove it by sudo" + because(s.Why)
 	case OpRemoveSudo:
@@ -214,7 +226,13 @@ func (s Step) String() string {
 // Gives reports whether the step gives access to its user, so that it must not
 // run when an earlier step for the same user did not succeed.
 func (s Step) Gives() bool {
-	return s.Op == OpCreateAccount || s.Op == OpRepair || s.Op == OpWriteKeys
+	return s.Op == OpCreateAccount || s.Op == OpRepair || s.Op == OpWriteKeys || s.Op == OpWriteBlock
+}
+
+// GivesKeys reports whether the step puts keys where sshd may find them: while one is
+// not done, sshd is not told to look elsewhere than now.
+func (s Step) GivesKeys() bool {
+	return s.Op == OpMakeFolder || s.Op == OpWriteKeys || s.Op == OpWriteBlock
 }
 
 // Follows reports whether the step must not run when an earlier step for the same user

@@ -55,20 +55,6 @@ func keyFile(g authz.Grant) ([]byte, error) {
 	return hook.Render(g.Username, uint32(g.UID), lines)
 }
 
-// SSHDFile prints the sshd drop-in. Everything stands in one Match block, so
-// users who are not ours are as before: their key files, and any hook of others,
-// are untouched. For ours, keys they put into their own home are not honoured
-// (requirement R28). The closing Match keeps the block from swallowing what a
-// later file says.
-func SSHDFile(l Layout) []byte {
-	return []byte(header +
-		"Match Group " + l.MarkerGroup + "\n" +
-		"\tAuthorizedKeysFile none\n" +
-		"\tAuthorizedKeysCommand " + HookCommand(l) + "\n" +
-		"\tAuthorizedKeysCommandUser " + l.HookUser + "\n" +
-		"Match all\n")
-}
-
 // HookCommand is the hook with sshd's tokens for user, uid, key type and key.
 func HookCommand(l Layout) string { return l.Hook + " %u %U %t %k" }
 

@@ -19,11 +19,20 @@ type State struct {
 	Shell error
 	// Hook says why sshd would refuse to run the login hook; nil when it would not.
 	Hook error
+	// Blocks are our lines in the homes of the accounts that have some by the ledger.
+	Blocks map[authz.Username]Block
 	// Processes counts the live processes of each uid of ours.
 	Processes map[authz.UID]int
 	// Scheduled is what would start again by itself, of accounts of ours that have
 	// any such thing.
 	Scheduled map[authz.Username]Scheduled
+}
+
+// Block is what a home's key file holds of ours.
+type Block struct {
+	Found bool
+	Lines string // each with its newline
+	Err   error  // why nothing is written there; nil when it can be
 }
 
 // Scheduled is what the system would start for an account without a login.

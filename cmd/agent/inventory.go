@@ -44,7 +44,7 @@ not read.`,
 func printInventory(cmd *cobra.Command, in host.Inventory) error {
 	var keys, rules, others, unread [][]string
 	for _, k := range in.Keys {
-		keys = append(keys, []string{k.Account, k.Type, k.Fingerprint, at(k.File, k.Line), k.Options, ignored(k)})
+		keys = append(keys, []string{k.Account, k.Type, k.Fingerprint, at(k.File, k.Line), k.Options, k.Ignored})
 	}
 	for _, r := range in.Rules {
 		rules = append(rules, []string{r.Who, at(r.File, r.Line), r.Rule})
@@ -86,12 +86,4 @@ func at(file string, line int) string {
 		return ""
 	}
 	return file + ":" + strconv.Itoa(line)
-}
-
-// ignored says why a key may not count.
-func ignored(k host.UnmanagedKey) string {
-	if k.Managed {
-		return "the account is ours: sshd does not read this file"
-	}
-	return k.Ignored
 }

@@ -1,0 +1,187 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// KeysMode is how sshd gets the keys of our accounts, in the word of the stack's
+// settings. The zero value stands for KeysCommand.
+type KeysMode string
+
+// The modes.
+const (
+	KeysCommand   KeysMode = "command"   // sshd asks the login hook
+	KeysDirectory KeysMode = "directory" // sshd reads our folder itself, as the user
+	KeysHome      KeysMode = "home"      // sshd reads the user's own file, with a block of ours
+)
+
+// KeysInHome is the file in a home that holds our block, relative to the home.
+const KeysInHome = ".ssh/authorized_keys"
+
+// AsksHook reports whether sshd runs the login hook in this mode.
+func (m KeysMode) AsksHook() bool { return m.orCommand() == KeysCommand }
+
+func (m KeysMode) orCommand() KeysMode {
+	if m == "" {
+		return KeysCommand
+	}
+	return m
+}
+
+// Setting is one setting of sshd_config(5).
+type Setting struct{ Key, Value string }
+
+// SSHDSettings are those of our drop-in for our users. sshd -T prints them with the
+// key in lower case. In command and directory mode keys that users put into their own
+// home are not honoured (requirement R28); in home mode they are, by the stack's wish.
+func SSHDSettings(l Layout, m KeysMode) []Setting {
+	switch m {
+	case KeysDirectory:
+		return []Setting{{"AuthorizedKeysFile", l.KeysDir + "/%u"}, {"AuthorizedKeysCommand", "none"}}
+	case KeysHome:
+		return []Setting{{"AuthorizedKeysFile", KeysInHome}, {"AuthorizedKeysCommand", "none"}}
+	}
+	return []Setting{{"AuthorizedKeysFile", "none"}, {"AuthorizedKeysCommand", HookCommand(l)}, {"AuthorizedKeysCommandUser", l.HookUser}}
+}
+
+// SSHDFile prints the sshd drop-in. Everything stands in one Match block, so
+// users who are not ours are as before: their key files, and any hook of others,
+// are untouched. The closing Match keeps the block from swallowing what a later file
+// says.
+func SSHDFile(l Layout, m KeysMode) []byte {
+	var b strings.Builder
+	b.WriteString(header + "Match Group " + l.MarkerGroup + "\n")
+	for _, s := range SSHDSettings(l, m) {
+		b.WriteString("\t" + s.Key + " " + s.Value + "\n")
+	}
+	b.WriteString("Match all\n")
+	return []byte(b.String())
+}
+
+// A mode is changed without a moment in which somebody who may log in cannot: what the
+// new mode needs is there before sshd is told, and what the old one needed stays until
+// nobody logs in by it any more. So the ledger knows every mode that sshd may be using,
+// and the plan serves all of them.
+
+// lateLogins is how long after a change a login may go on that began before it: sshd's
+// LoginGraceTime is two minutes unless it is set otherwise, and a reload takes a moment.
+const lateLogins = 3 * time.Minute
+
+// KeysMode is the mode that sshd uses, as far as it was proved.
+func (l Ledger) KeysMode() KeysMode {
+	if modes := l.modes(); len(modes) > 0 {
+		return modes[0]
+	}
+	return KeysCommand
+}
+
+// modes are those that sshd may be using. A ledger of before there were others says
+// none.
+func (l Ledger) modes() []KeysMode {
+	if len(l.SSHDModes) == 0 && l.SSHD {
+		return []KeysMode{KeysCommand}
+	}
+	return l.SSHDModes
+}
+
+// intendMode records that sshd is about to be told a mode: it may use any of them then.
+func (l *Ledger) intendMode(m KeysMode) {
+	if m = m.orCommand(); !slices.Contains(l.SSHDModes, m) {
+		l.SSHDModes = append(slices.Clone(l.SSHDModes), m)
+	}
+	l.SSHD, l.SSHDLoaded, l.SSHDSince = true, false, time.Time{}
+}
+
+// doneMode records that sshd was proved to use it. Logins that began before go on by
+// the others.
+func (l *Ledger) doneMode(m KeysMode) {
+	m = m.orCommand()
+	others := slices.DeleteFunc(slices.Clone(l.SSHDModes), func(o KeysMode) bool { return o == m })
+	l.SSHDModes, l.SSHDLoaded, l.SSHDSince = append([]KeysMode{m}, others...), true, time.Time{}
+}
+
+// NoSSHD records that our drop-in is not in, and is not wanted.
+func (l *Ledger) NoSSHD() {
+	l.SSHD, l.SSHDLoaded, l.SSHDModes, l.SSHDSince = false, false, nil, time.Time{}
+}
+
+// Outlive forgets the modes by which nobody can be logging in any more, some minutes
+// after sshd was proved to use another. It says whether anything changed.
+func (l *Ledger) Outlive(now time.Time) (changed bool) {
+	switch {
+	case !l.SSHDLoaded || len(l.SSHDModes) < 2:
+		return false
+	case l.SSHDSince.IsZero() || now.Before(l.SSHDSince):
+		l.SSHDSince = now
+	case now.Sub(l.SSHDSince) < lateLogins:
+		return false
+	default:
+		l.SSHDModes, l.SSHDSince = l.SSHDModes[:1:1], time.Time{}
+	}
+	return true
+}
+
+// uses reports whether sshd may get keys in this mode, now or after the plan.
+func (d *differ) uses(m KeysMode) bool {
+	return d.want.SSHD && (d.want.KeysMode.orCommand() == m || slices.Contains(d.owned.modes(), m))
+}
+
+// proved reports whether sshd is known to use the wanted mode.
+func (d *differ) proved() bool {
+	return d.owned.SSHD && d.owned.SSHDLoaded && d.owned.KeysMode() == d.want.KeysMode.orCommand()
+}
+
+// switching reports whether sshd may use a mode that is not the wanted one.
+func (d *differ) switching() bool {
+	return !d.proved() && slices.ContainsFunc(d.owned.modes(), func(m KeysMode) bool { return m != d.want.KeysMode.orCommand() })
+}
+
+func (d *differ) writeSSHD() {
+	l, mode := d.layout, d.want.KeysMode.orCommand()
+	if !d.want.SSHD || d.proved() && d.have.has(l.SSHD, SSHDFile(l, mode), sshdAttr()) {
+		return
+	}
+	s := Step{Op: OpWriteSSHD, Path: l.SSHD, Attr: sshdAttr(), Mode: mode, Switch: d.switching(), Why: d.changed(l.SSHD)}
+	if s.Switch || mode != KeysCommand {
+		s.Why = "keys mode " + string(mode)
+	}
+	d.step(s)
+}
+
+// takeBlocks takes our lines out of the homes in which nobody is to find them. Where
+// the home is not the account's any more there is nothing of ours.
+func (d *differ) takeBlocks() {
+	keep := map[string]bool{}
+	for _, g := range d.admitted {
+		keep[g.Username.String()] = d.uses(KeysHome) && d.owned.Accounts[g.Username].UID == g.UID
+	}
+	var steps []Step
+	for user, own := range d.owned.Accounts {
+		home := d.have.Homes[d.layout.Home(user)]
+		if own.Block && !keep[user.String()] && home.Real && home.UID == uint32(own.UID) {
+			steps = append(steps, Step{Op: OpTakeBlock, User: user, UID: own.UID, Path: d.layout.InHome(user)})
+		}
+	}
+	slices.SortFunc(steps, func(a, b Step) int { return strings.Compare(a.User.String(), b.User.String()) })
+	d.plan.Steps = append(d.plan.Steps, steps...)
+}
+
+// giveBlocks puts our lines into the homes. A home that was seen to be in no state for
+// it is refused, for that user alone, and keeps nobody waiting.
+func (d *differ) giveBlocks() {
+	if !d.uses(KeysHome) {
+		return
+	}
+	for _, g := range d.admitted {
+		_, lines, _ := strings.Cut(string(g.keys), "\n")
+		own, b := d.owned.Accounts[g.Username].Block, d.have.Blocks[g.Username]
+		switch {
+		case own && b.Err != nil:
+			d.plan.Refused = append(d.plan.Refused, Refused{g.Username.String(), b.Err})
+		case b.Lines != lines || b.Found != (lines != ""):
+			d.step(Step{Op: OpWriteBlock, User: g.Username, UID: g.UID, Path: d.layout.InHome(g.Username), Keys: []byte(lines)})
+		}
+	}
+}
