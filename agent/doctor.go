@@ -17,7 +17,7 @@ func (a *Agent) Examine(ctx context.Context) (doctor.Agent, doctor.Question) {
 	f := doctor.Agent{Enrolled: !a.Identity.Instance.IsZero()}
 	q := doctor.Question{}
 	q.Owned, f.LedgerErr = a.Cache.Ledger()
-	f.SSHD, f.KeysMode = q.Owned.SSHD, q.Owned.KeysMode()
+	f.SSHD, f.KeysMode, f.Displaced = q.Owned.SSHD, q.Owned.KeysMode(), q.Owned.Displaced
 	f.Status, f.StatusErr = a.lastStatus()
 	if !f.Enrolled {
 		return f, q

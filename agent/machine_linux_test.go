@@ -159,7 +159,7 @@ func (m *machine) make(s plan.Step) {
 		delete(state.Files, s.Path)
 	case plan.OpTakeSudo, plan.OpGiveSudo:
 		put(plan.SudoersFile(s.Rules))
-	case plan.OpTakeKeys, plan.OpWriteKeys:
+	case plan.OpTakeKeys, plan.OpWriteKeys, plan.OpKeepCommand:
 		put(s.Keys)
 	case plan.OpWriteSSHD:
 		put(plan.SSHDFile(layout, s.Mode))

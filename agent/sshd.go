@@ -13,22 +13,35 @@ import (
 // reloaded, proved, and taken back when sshd does not use it. The ledger then
 // says that it belongs here, so a later pass repairs it. A frozen machine refuses it.
 func (a *Agent) EnableSSHD(ctx context.Context) ([]wire.Result, error) {
+	return a.EnableSSHDKeeping(ctx, "")
+}
+
+// EnableSSHDKeeping is EnableSSHD, and the login hook becomes the command given, which
+// our drop-in displaces, when it does not know a key of an account of ours. An empty
+// command is none, and takes back what was kept.
+func (a *Agent) EnableSSHDKeeping(ctx context.Context, displaced string) ([]wire.Result, error) {
 	if err := a.Frozen(); err != nil {
 		return nil, err
 	}
-	return a.changeSSHD(ctx, func(have plan.State, owned plan.Ledger) plan.Plan {
-		return plan.PrepareSSHD(have, owned, a.keysMode(), a.Layout)
+	if displaced != "" {
+		if err := plan.CheckDisplaced(displaced); err != nil {
+			return nil, err
+		}
+	}
+	return a.changeSSHD(ctx, func(have plan.State, owned *plan.Ledger) plan.Plan {
+		owned.Displaced = displaced
+		return plan.PrepareSSHD(have, *owned, a.keysMode(), a.Layout)
 	})
 }
 
 // DisableSSHD takes our drop-in out. Logins through us end; nothing else changes.
 func (a *Agent) DisableSSHD(ctx context.Context) ([]wire.Result, error) {
-	return a.changeSSHD(ctx, func(have plan.State, owned plan.Ledger) plan.Plan {
-		return plan.RemoveSSHD(have, owned, a.Layout)
+	return a.changeSSHD(ctx, func(have plan.State, owned *plan.Ledger) plan.Plan {
+		return plan.RemoveSSHD(have, *owned, a.Layout)
 	})
 }
 
-func (a *Agent) changeSSHD(ctx context.Context, what func(plan.State, plan.Ledger) plan.Plan) (results []wire.Result, err error) {
+func (a *Agent) changeSSHD(ctx context.Context, what func(plan.State, *plan.Ledger) plan.Plan) (results []wire.Result, err error) {
 	release, err := a.Cache.Lock()
 	if err != nil {
 		return nil, err
@@ -43,7 +56,7 @@ func (a *Agent) changeSSHD(ctx context.Context, what func(plan.State, plan.Ledge
 	if err != nil {
 		return nil, err
 	}
-	p := what(have, owned)
+	p := what(have, &owned)
 	results, err = Apply(ctx, a.Machine, a.Cache, a.Log, p, &owned, nil)
 	if err != nil {
 		return results, err

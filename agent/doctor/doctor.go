@@ -65,6 +65,7 @@ var checks = []check{
 	{"sshd_override", sshdOverride},
 	{"sshd_dropin", sshdDropIn},
 	{"sshd_match", sshdMatch},
+	{"sshd_displaced", sshdDisplaced},
 	{"sshd_allow", sshdAllow},
 	{"sshd_publickey", sshdPublicKey},
 	{"sshd_key_types", sshdKeyTypes},

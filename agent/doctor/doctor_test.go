@@ -215,6 +215,14 @@ var provoked = map[string][]struct {
 		{"no-cause", with("authorizedkeysfile"), Problem, `its authorizedkeysfile is ""`},
 		{"nobody-to-ask", func(f *Facts) { f.Host.Logins, f.Host.SSHD.Lines = nil, nil }, Warning, "may not use our drop-in"},
 	},
+	"sshd_displaced": {
+		{"another", configured("AuthorizedKeysCommand /usr/bin/eic %u %f\n"), Warning, `does not run "/usr/bin/eic %u %f" of /etc/ssh/sshd_config line 1`},
+		{"kept", func(f *Facts) {
+			configured("AuthorizedKeysCommand /usr/bin/eic %u %f\n")(f)
+			f.Agent.Displaced = "/usr/bin/eic %u %f"
+		}, OK, "runs the one it displaces: /usr/bin/eic"},
+		{"none", configured("AuthorizedKeysCommand none\n"), OK, "displaces no other"},
+	},
 	"sshd_match": {{"address", configured("Match Group x Address=10.0.0.0/8\n\tAuthorizedKeysCommand none\n"), Warning,
 		"line 2 sets authorizedkeyscommand in the block Match Group x Address=10.0.0.0/8"}},
 	"sshd_allow": {

@@ -27,6 +27,7 @@ type Agent struct {
 	Ended     []string  // accounts whose permission has ended
 	SSHD      bool      // our drop-in is wanted
 	KeysMode  plan.KeysMode
+	Displaced string   // the AuthorizedKeysCommand of another that the hook is to run
 	Status    *Status  // nil before the first pass
 	Pending   []string // steps that a pass would take now
 }

@@ -214,6 +214,27 @@ func conflicts(key string) bool {
 
 func place(l Line) string { return l.File + " line " + strconv.Itoa(l.Line) }
 
+// sshdDisplaced names another's hook that sshd does not ask about our users, as ours
+// stands first (requirement R67).
+func sshdDisplaced(f Facts, r *report) {
+	if !f.Agent.SSHD || !f.Agent.KeysMode.AsksHook() {
+		return
+	}
+	at := slices.IndexFunc(f.Host.SSHD.Lines, func(l Line) bool {
+		return l.Key == "authorizedkeyscommand" && l.Match == "" && l.File != f.Layout.SSHD
+	})
+	switch {
+	case at < 0 || f.Host.SSHD.Lines[at].Value == "none":
+		r.fine("our login hook displaces no other")
+	case f.Agent.Displaced != "":
+		r.fine("for a key that is not ours our hook runs the one it displaces: %s", f.Agent.Displaced)
+	default:
+		l := f.Host.SSHD.Lines[at]
+		r.warn("latchkey-agent sshd enable --keep-command, if our users are to get in by it too",
+			"sshd does not run %q of %s about our users: our login hook displaces it", l.Value, place(l))
+	}
+}
+
 // sshdMatch names blocks that count for some addresses alone and stand before
 // ours: sshd was asked about one address, so they may say something else for
 // others.

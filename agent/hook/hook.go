@@ -34,9 +34,10 @@ const (
 // Reasons for refusing a question of sshd, each about one argument. The
 // argument is not repeated: it is a stranger's.
 var (
-	ErrArguments = name.Refuse("hook_arguments", "the arguments are not USER UID TYPE KEY")
+	ErrArguments = name.Refuse("hook_arguments", "the arguments are not USER UID TYPE KEY [FINGERPRINT]")
 	ErrUID       = name.Refuse("hook_uid", "uid is not a decimal number in 1000-59999")
 	ErrType      = name.Refuse("hook_type", "key type is not one that is served")
+	ErrPrint     = name.Refuse("hook_fingerprint", "fingerprint is not one of SHA256 or MD5")
 	ErrKey       = name.Refuse("hook_key", "key is not padded base64 of at most 8192 bytes")
 )
 
@@ -60,16 +61,25 @@ type Request struct {
 	user     name.Username
 	uid      string // canonical decimal
 	typ, key string
+	print    string // empty when not given
 }
 
-// ParseRequest reads the arguments sshd gives by the tokens %u %U %t %k:
-// login name, uid, key type, key in base64. sshd expands tokens without quoting
-// (sshd_config(5)), so all four are taken for hostile and parsed (requirement
+// ParseRequest reads the arguments sshd gives by the tokens %u %U %t %k and, since
+// a displaced command may ask for it, %f: login name, uid, key type, key in base64, the
+// key's fingerprint. sshd expands tokens without quoting
+// (sshd_config(5)), so all are taken for hostile and parsed (requirement
 // R63). A malformed one is refused with its own reason.
 //
 // The certificate types of OpenSSH are well-formed: people offer certificates,
 // and that is an ordinary miss, not a fault to be logged.
 func ParseRequest(args []string) (Request, error) {
+	var print string
+	if len(args) == 5 {
+		print, args = args[4], args[:4]
+		if !isFingerprint(print) {
+			return Request{}, ErrPrint
+		}
+	}
 	if len(args) != 4 {
 		return Request{}, ErrArguments
 	}
@@ -84,7 +94,7 @@ func ParseRequest(args []string) (Request, error) {
 	case !isBase64(args[3]):
 		return Request{}, ErrKey
 	}
-	return Request{user: user, uid: args[1], typ: args[2], key: args[3]}, nil
+	return Request{user: user, uid: args[1], typ: args[2], key: args[3], print: print}, nil
 }
 
 // User returns the account in question, which names the file to read.

@@ -107,7 +107,11 @@ func TestParseRequest(t *testing.T) {
 
 		{"no-arguments", nil, hook.ErrArguments},
 		{"three-arguments", []string{"alice", "20001", typ}, hook.ErrArguments},
-		{"five-arguments", []string{"alice", "20001", typ, first, ""}, hook.ErrArguments},
+		{"six-arguments", []string{"alice", "20001", typ, first, "", ""}, hook.ErrArguments},
+		{"no-fingerprint", []string{"alice", "20001", typ, first, ""}, hook.ErrPrint},
+		{"fingerprint-of-another-kind", []string{"alice", "20001", typ, first, "SHA1:fe85JkIjo8VPe+XqXJGH5Mau1EMFdK1OdKvJUFicyA8"}, hook.ErrPrint},
+		{"fingerprint-too-short", []string{"alice", "20001", typ, first, "SHA256:fe85"}, hook.ErrPrint},
+		{"fingerprint-in-shell", []string{"alice", "20001", typ, first, "MD5:$(reboot):00:00:00:00:00:00:00:00:00:00:00:00:0"}, hook.ErrPrint},
 
 		{"root", []string{"root", "20001", typ, first}, name.ErrReserved},
 		{"option", []string{"-x", "20001", typ, first}, name.ErrStart},

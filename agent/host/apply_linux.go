@@ -50,7 +50,7 @@ func (h *Host) apply(ctx context.Context, s plan.Step) error {
 		return h.createAccount(ctx, s)
 	case plan.OpRepair:
 		return h.repair(ctx, s)
-	case plan.OpTakeKeys, plan.OpWriteKeys:
+	case plan.OpTakeKeys, plan.OpWriteKeys, plan.OpKeepCommand:
 		return h.write(s.Path, s.Keys, s.Attr, nil)
 	case plan.OpWriteBlock:
 		return h.writeBlock(s)
@@ -80,7 +80,7 @@ func (h *Host) Clean() error {
 	l := h.Layout
 	h.homes.spent = 0
 	errs := []error{h.cleanRoot()}
-	for _, folder := range []string{l.AgentDir, l.KeysDir, l.ArchivedDir, filepath.Dir(l.Sudoers), filepath.Dir(l.SSHD)} {
+	for _, folder := range []string{l.AgentDir, l.StateDir, l.KeysDir, l.ArchivedDir, filepath.Dir(l.Sudoers), filepath.Dir(l.SSHD)} {
 		errs = append(errs, h.Files.Clean(folder))
 	}
 	// Where others than root may change the folder of the homes we make none in it.

@@ -141,7 +141,7 @@ func diskOf(path string) doctor.Disk {
 // there is left out: a pass makes it or the plan says why not.
 func (h *Host) ourFiles() ([]doctor.File, error) {
 	l := h.Layout
-	list := []doctor.File{{Path: l.Sudoers, Ours: true}, {Path: l.SSHD, Ours: true}}
+	list := []doctor.File{{Path: l.Sudoers, Ours: true}, {Path: l.SSHD, Ours: true}, {Path: l.Displaced, Ours: true}}
 	var errs []error
 	for _, folder := range []string{l.AgentDir, l.KeysDir} {
 		private := folder == l.AgentDir
@@ -198,7 +198,7 @@ func look(f *doctor.File) {
 func (h *Host) leftovers() []string {
 	l := h.Layout
 	var left []string
-	for _, folder := range []string{l.AgentDir, l.KeysDir, filepath.Dir(l.Sudoers), filepath.Dir(l.SSHD)} {
+	for _, folder := range []string{l.AgentDir, l.StateDir, l.KeysDir, filepath.Dir(l.Sudoers), filepath.Dir(l.SSHD)} {
 		entries, err := os.ReadDir(folder)
 		if err != nil {
 			continue // a folder that does not read is a finding of its own

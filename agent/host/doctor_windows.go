@@ -29,3 +29,8 @@ func (h *Host) ProveHook(context.Context, authz.Grant) error { return errors.Err
 func (h *Host) ProveKeys(context.Context, plan.KeysMode, authz.Grant) error {
 	return errors.ErrUnsupported
 }
+
+// Displaced is not there for Windows: no command is kept.
+func (h *Host) Displaced(context.Context) (command, user string, err error) {
+	return "", "", errors.ErrUnsupported
+}

@@ -139,7 +139,7 @@ func (h *Host) askNSS(ctx context.Context, s *plan.State, grants []authz.Grant, 
 // it and the writer refuses it with its reason.
 func (h *Host) observeFiles() (map[string]plan.File, error) {
 	l := h.Layout
-	paths := []string{l.StateDir, l.KeysDir, l.Sudoers, l.SSHD}
+	paths := []string{l.StateDir, l.KeysDir, l.Displaced, l.Sudoers, l.SSHD}
 	entries, err := os.ReadDir(l.KeysDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("list key folder: %w", err)

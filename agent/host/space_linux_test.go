@@ -115,6 +115,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"hook":             testHook,
 	"sshd":             testSSHD,
 	"keys-modes":       testKeysModes,
+	"displaced":        testDisplaced,
 	"break-glass":      testBreakGlass,
 	"prove-hook":       testProveHook,
 	"doctor":           testDoctor,

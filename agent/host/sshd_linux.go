@@ -144,25 +144,33 @@ var errHook = name.Refuse("hook_unsafe", "login hook")
 // folder above that belong to root and nobody else can write there, or sshd refuses
 // to run it; and it can be run.
 func (h *Host) checkHook() error {
-	program, err := filepath.EvalSymlinks(h.Layout.Hook)
-	if err != nil {
+	if err := runnable(h.Layout.Hook); err != nil {
 		return fmt.Errorf("%w: %v", errHook, err)
+	}
+	return nil
+}
+
+// runnable reports why sshd would not run a program.
+func runnable(name string) error {
+	program, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return err
 	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(program, &fs); err == nil && fs.Flags&unix.MS_NOEXEC != 0 {
-		return fmt.Errorf("%w: %s is on a file system of which nothing can be run", errHook, program)
+		return fmt.Errorf("%s is on a file system of which nothing can be run", program)
 	}
 	for path := program; ; path = filepath.Dir(path) {
 		info, err := os.Stat(path)
 		if err != nil {
-			return fmt.Errorf("%w: %v", errHook, err)
+			return err
 		}
 		switch {
 		case ownerOf(info) != 0 || info.Mode().Perm()&0o022 != 0:
-			return fmt.Errorf("%w: %s must belong to root and not be writable by others, or sshd refuses to run it", errHook, path)
+			return fmt.Errorf("%s must belong to root and not be writable by others, or sshd refuses to run it", path)
 		case path == program && (!info.Mode().IsRegular() || info.Mode().Perm()&0o111 != 0o111):
-			return fmt.Errorf("%w: %s is not a program that all may run", errHook, path)
-		case path == "/":
+			return fmt.Errorf("%s is not a program that all may run", path)
+		case path == "/" || path == ".":
 			return nil
 		}
 	}

@@ -132,6 +132,37 @@ func testSSHD(t *testing.T, s *space) {
 	}
 }
 
+// testDisplaced holds R58's part for the command that ours displaces.
+func testDisplaced(t *testing.T, s *space) {
+	const program = "/var/lib/latchkey/eic"
+	for situation, c := range map[string]struct {
+		says    string
+		spoil   func()
+		command string
+		fine    bool
+	}{
+		"one":          {"authorizedkeyscommand " + program + " %u  %f\nauthorizedkeyscommanduser eic\n", func() {}, program + " %u %f", true},
+		"by-a-link":    {"authorizedkeyscommand /run/eic\nauthorizedkeyscommanduser eic\n", func() { must(t, os.Symlink(program, "/run/eic")) }, program, true},
+		"none":         {"authorizedkeyscommand none\nauthorizedkeyscommanduser none\n", func() {}, "", true},
+		"nothing-said": {"", func() {}, "", true},
+		"for-all":      {"authorizedkeyscommand " + program + "\n", func() { must(t, os.Chmod(program, 0o777)) }, "", false},
+		"missing":      {"authorizedkeyscommand /nowhere/x %u\n", func() {}, "", false},
+		"no-path":      {"authorizedkeyscommand %u\n", func() {}, "", false},
+	} {
+		t.Run(situation, func(t *testing.T) {
+			must(t, os.RemoveAll("/run/eic"))
+			s.write(program, "#!/bin/sh\n", 0o755)
+			c.spoil()
+			s.Run = func(context.Context, string, string, ...string) (string, error) { return "port 22\n" + c.says, nil }
+			defer func() { s.Run = nil }()
+			command, user, err := s.Displaced(t.Context())
+			if command != c.command || (err == nil) != c.fine || command != "" && user != "eic" {
+				t.Errorf("it is %q as %q, %v", command, user, err)
+			}
+		})
+	}
+}
+
 // TestGreets: an SSH server is known by its first line (RFC 4253, 4.2), and one
 // that says too much or nothing does not hold the agent.
 func TestGreets(t *testing.T) {

@@ -206,6 +206,7 @@ func (d *differ) leavers() []leaver {
 func (d *differ) takeAway() {
 	d.takeKeys()
 	d.takeBlocks()
+	d.takeDisplaced()
 	d.takeSudo()
 	d.close(d.leavers())
 }
@@ -378,6 +379,7 @@ func (d *differ) prepare() {
 			d.step(Step{Op: OpMakeFolder, Path: f.path, Attr: f.attr})
 		}
 	}
+	d.giveDisplaced()
 	if !d.switching() {
 		d.writeSSHD()
 	}
@@ -500,6 +502,7 @@ func Revert(have State, owned Ledger, l Layout) Plan {
 	made, adopted := d.ways()
 	d.takeKeys()
 	d.takeBlocks()
+	d.takeDisplaced()
 	d.takeSudo()
 	d.close(made)
 	d.takeSSHD()
@@ -532,6 +535,7 @@ func PrepareSSHD(have State, owned Ledger, mode KeysMode, l Layout) Plan {
 		mode = owned.KeysMode()
 	}
 	d := differ{have: have, want: Desired{SSHD: true, KeysMode: mode}, owned: owned, layout: l}
+	d.takeDisplaced()
 	d.prepare()
 	if d.switching() {
 		d.writeSSHD()
@@ -553,6 +557,7 @@ func (d *differ) takeSSHD() {
 func RemoveSSHD(have State, owned Ledger, l Layout) Plan {
 	d := differ{have: have, owned: owned, layout: l}
 	d.takeBlocks()
+	d.takeDisplaced()
 	d.takeSSHD()
 	return d.plan
 }

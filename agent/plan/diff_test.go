@@ -81,7 +81,7 @@ func applyStep(t *testing.T, s *plan.State, step plan.Step) {
 		delete(s.Files, step.Path)
 	case plan.OpTakeSudo, plan.OpGiveSudo:
 		put(plan.SudoersFile(step.Rules))
-	case plan.OpTakeKeys, plan.OpWriteKeys:
+	case plan.OpTakeKeys, plan.OpWriteKeys, plan.OpKeepCommand:
 		put(step.Keys)
 	case plan.OpWriteSSHD:
 		put(plan.SSHDFile(layout, step.Mode))

@@ -104,7 +104,7 @@ func (l *Ledger) doneMode(m KeysMode) {
 
 // NoSSHD records that our drop-in is not in, and is not wanted.
 func (l *Ledger) NoSSHD() {
-	l.SSHD, l.SSHDLoaded, l.SSHDModes, l.SSHDSince = false, false, nil, time.Time{}
+	l.SSHD, l.SSHDLoaded, l.SSHDModes, l.SSHDSince, l.Displaced = false, false, nil, time.Time{}, ""
 }
 
 // Outlive forgets the modes by which nobody can be logging in any more, some minutes

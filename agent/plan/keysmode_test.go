@@ -234,8 +234,8 @@ func TestPrepareSSHD_modes(t *testing.T) {
 func TestSSHDFile(t *testing.T) {
 	const head = "# Written by latchkey-agent. Changes made here are undone.\nMatch Group latchkey\n"
 	for mode, want := range map[plan.KeysMode]string{
-		"":                 "\tAuthorizedKeysFile none\n\tAuthorizedKeysCommand /usr/bin/latchkey-keys %u %U %t %k\n\tAuthorizedKeysCommandUser latchkey-keys\n",
-		plan.KeysCommand:   "\tAuthorizedKeysFile none\n\tAuthorizedKeysCommand /usr/bin/latchkey-keys %u %U %t %k\n\tAuthorizedKeysCommandUser latchkey-keys\n",
+		"":                 "\tAuthorizedKeysFile none\n\tAuthorizedKeysCommand /usr/bin/latchkey-keys %u %U %t %k %f\n\tAuthorizedKeysCommandUser latchkey-keys\n",
+		plan.KeysCommand:   "\tAuthorizedKeysFile none\n\tAuthorizedKeysCommand /usr/bin/latchkey-keys %u %U %t %k %f\n\tAuthorizedKeysCommandUser latchkey-keys\n",
 		plan.KeysDirectory: "\tAuthorizedKeysFile /var/lib/latchkey/authorized_keys/%u\n\tAuthorizedKeysCommand none\n",
 		plan.KeysHome:      "\tAuthorizedKeysFile .ssh/authorized_keys\n\tAuthorizedKeysCommand none\n",
 	} {
@@ -260,5 +260,41 @@ func TestLedger_Outlive(t *testing.T) {
 	l.SSHDLoaded, l.SSHDModes = false, []plan.KeysMode{plan.KeysHome, plan.KeysCommand}
 	if l.Outlive(end) {
 		t.Error("it forgets a mode though sshd is not known to use the other")
+	}
+}
+
+// TestDiff_displaced: a displaced command is kept while sshd may ask the hook, and taken
+// back with the wish or with our drop-in.
+func TestDiff_displaced(t *testing.T) {
+	const path, write = "/var/lib/latchkey/displaced_command", "write file /var/lib/latchkey/displaced_command: for a key that is not ours, \"/bin/x %u\"\n"
+	s, l := inMode(t, plan.KeysCommand)
+	l.Displaced = "/bin/x %u"
+	p := plan.PrepareSSHD(s, l, plan.KeysCommand, layout)
+	if diff := cmp.Diff(write, p.String()); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+	apply(t, &s, &l, p)
+	if text := settle(t, &s, &l, both(t, plan.KeysCommand), end); text != "" {
+		t.Errorf("a pass does\n%s", text)
+	}
+	settle(t, &s, &l, both(t, plan.KeysHome), end)
+	if _, found := s.Files[path]; !found {
+		t.Error("it is gone while logins by the hook may go on")
+	}
+	settle(t, &s, &l, both(t, plan.KeysHome), end.Add(time.Hour))
+	if _, found := s.Files[path]; found {
+		t.Error("it is still there in home mode")
+	}
+	if text := settle(t, &s, &l, both(t, plan.KeysCommand), end.Add(time.Hour)); !strings.HasPrefix(text, write) {
+		t.Errorf("back in command mode:\n%s", text)
+	}
+	for name, p := range map[string]plan.Plan{"remove": plan.RemoveSSHD(s, l, layout), "revert": plan.Revert(s, l, layout)} {
+		if !strings.Contains(p.String(), "remove file "+path+"\n") {
+			t.Errorf("%s:\n%s", name, p)
+		}
+	}
+	l.Displaced = ""
+	if diff := cmp.Diff("remove file "+path+"\n", plan.PrepareSSHD(s, l, plan.KeysCommand, layout).String()); diff != "" {
+		t.Errorf("enabled without it (-want +got):\n%s", diff)
 	}
 }

@@ -12,6 +12,9 @@ type Layout struct {
 	StateDir string // world can pass through, nobody can list
 	AgentDir string // the agent's own: identity, bundle, ledger
 	KeysDir  string // a key file for each account, readable by the login hook
+	// Displaced is a file with the AuthorizedKeysCommand that ours displaces, where it
+	// is kept; readable by the login hook.
+	Displaced string
 	// RevokedDir keeps, for root alone, what was taken from revoked users.
 	RevokedDir string
 	// ArchivedDir keeps, for root alone, the packed homes of removed accounts.
@@ -47,6 +50,7 @@ func Linux() Layout {
 		StateDir:    "/var/lib/latchkey",
 		AgentDir:    "/var/lib/latchkey/agent",
 		KeysDir:     "/var/lib/latchkey/authorized_keys",
+		Displaced:   "/var/lib/latchkey/displaced_command",
 		RevokedDir:  "/var/lib/latchkey/revoked",
 		ArchivedDir: "/var/lib/latchkey/archived",
 		Sudoers:     "/etc/sudoers.d/90-latchkey",

@@ -27,6 +27,8 @@ type Ledger struct {
 	// it was proved to use; SSHDSince is when it was seen to use that and others too.
 	SSHDModes []KeysMode `json:"sshd_modes,omitempty"`
 	SSHDSince time.Time  `json:"sshd_since,omitzero"`
+	// Displaced is the AuthorizedKeysCommand that ours displaces and is wanted to be kept.
+	Displaced string `json:"displaced_command,omitempty"`
 }
 
 // Owned is one account of ours.

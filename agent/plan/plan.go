@@ -53,6 +53,9 @@ const (
 	OpCreateHookUser
 	// OpMakeFolder creates a folder of ours, or puts its owner and mode right.
 	OpMakeFolder
+	// OpKeepCommand writes down for the login hook which AuthorizedKeysCommand ours
+	// displaces.
+	OpKeepCommand
 	// OpCreateAccount creates an account with its private group and home. One whose
 	// making was cut short, which nobody has used, is finished or made again.
 	OpCreateAccount
@@ -191,6 +194,8 @@ func (s Step) String() string {
 		return "create user " + s.Group + " for the login hook"
 	case OpMakeFolder:
 		return "make folder " + s.Path + because(s.Why)
+	case OpKeepCommand:
+		return "write file " + s.Path + ": for a key that is not ours, " + quote(s.Why)
 	case OpCreateAccount:
 		return "create account " + account + because(s.Why)
 	case OpRepair:

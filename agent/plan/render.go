@@ -55,8 +55,9 @@ func keyFile(g authz.Grant) ([]byte, error) {
 	return hook.Render(g.Username, uint32(g.UID), lines)
 }
 
-// HookCommand is the hook with sshd's tokens for user, uid, key type and key.
-func HookCommand(l Layout) string { return l.Hook + " %u %U %t %k" }
+// HookCommand is the hook with sshd's tokens for user, uid, key type, key and
+// fingerprint.
+func HookCommand(l Layout) string { return l.Hook + " %u %U %t %k %f" }
 
 func rulesOf(grants []admitted) []Rule {
 	var rules []Rule

@@ -27,13 +27,17 @@ func (p program) sshd() *cobra.Command {
 		Short: "Let sshd ask the login hook for members of the group latchkey",
 		Long: `enable writes the sshd drop-in, has sshd check the whole configuration, reloads sshd,
 and proves that sshd uses it and still answers. If not, the machine gets its old
-state back. Users outside the group latchkey are not concerned.`,
-		Example: "  latchkey-agent sshd enable",
+state back. Users outside the group latchkey are not concerned.
+
+An AuthorizedKeysCommand that was there before, such as that of a cloud, is displaced for
+the members of that group. With --keep-command the login hook runs it for a key that it
+does not know, as its own user latchkey-keys and for at most five seconds. Without the
+flag the command is no longer kept. In the stack's other keys modes none is run.`,
+		Example: "  latchkey-agent sshd enable\n  latchkey-agent sshd enable --keep-command",
 		Args:    cli.Args(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.changeSSHD(cmd, (*agent.Agent).EnableSSHD)
-		},
 	}
+	keep := enable.Flags().Bool("keep-command", false, "let the hook run the AuthorizedKeysCommand that ours displaces")
+	enable.RunE = func(cmd *cobra.Command, _ []string) error { return p.enableSSHD(cmd, *keep) }
 	disable := &cobra.Command{
 		Use:     "disable",
 		Short:   "Take the drop-in out: logins through latchkey end",
@@ -44,6 +48,30 @@ state back. Users outside the group latchkey are not concerned.`,
 		},
 	}
 	return cli.Group(group, enable, disable)
+}
+
+// enableSSHD puts the drop-in in, and says what is kept, and as whom it runs.
+func (p program) enableSSHD(cmd *cobra.Command, keep bool) error {
+	if !keep {
+		return p.changeSSHD(cmd, (*agent.Agent).EnableSSHD)
+	}
+	if err := p.needs(); err != nil {
+		return err
+	}
+	command, user, err := p.machine().Displaced(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if command == "" {
+		return cli.Hint(errors.New("sshd has no AuthorizedKeysCommand of another: there is nothing to keep"), "latchkey-agent sshd enable")
+	}
+	err = p.changeSSHD(cmd, func(a *agent.Agent, ctx context.Context) ([]wire.Result, error) {
+		return a.EnableSSHDKeeping(ctx, command)
+	})
+	if hookUser := plan.Linux().HookUser; err == nil {
+		cmd.Println("for a key of a managed account that is not ours, " + cli.Text(command) + " is run as " + hookUser + ", elsewhere as " + cli.Text(user))
+	}
+	return err
 }
 
 type changer func(*agent.Agent, context.Context) ([]wire.Result, error)

@@ -9,8 +9,9 @@
 //
 // It is a program of its own, and a small one, because a large program out of
 // the page cache shows in a login. It reads one file and writes once: no network,
-// no other program, no lock, no log, no configuration, no environment
-// (requirements R59 to R64). Whatever is wrong, it prints nothing and ends
+// no lock, no log, no configuration, no environment (requirements R59 to R64). It runs
+// no other program but one, where root has asked for that: the AuthorizedKeysCommand
+// that ours has displaced takes its place when it does not know a key. Whatever is wrong, it prints nothing and ends
 // non-zero; sshd then goes by its other key sources alone.
 package main
 
@@ -31,12 +32,12 @@ const (
 	exitUsage    = 2
 )
 
-const usage = `usage: latchkey-keys USER UID TYPE KEY
+const usage = `usage: latchkey-keys USER UID TYPE KEY [FINGERPRINT]
 
 Prints the authorized_keys lines of USER that hold exactly this key.
 sshd runs it:
 
-    AuthorizedKeysCommand /usr/bin/latchkey-keys %u %U %t %k
+    AuthorizedKeysCommand /usr/bin/latchkey-keys %u %U %t %k %f
     AuthorizedKeysCommandUser latchkey-keys
 
 example: latchkey-keys alice 20001 $(cut -d' ' -f1,2 id_ed25519.pub)
@@ -63,12 +64,16 @@ func main() {
 	if err != nil {
 		os.Exit(fault(os.Stderr, err, exitFault))
 	}
-	os.Exit(run(os.Args[1:], readKeys, os.Stdout, os.Stderr))
+	os.Exit(run(os.Args[1:], readKeys, becomeDisplaced, os.Stdout, os.Stderr))
 }
+
+// missFunc does what is to be done about a key that is not in the account's file. It
+// returns nil when that is nothing.
+type missFunc func(hook.Request) error
 
 // run answers one question of sshd and returns the exit status. Nothing is
 // written to stdout before the whole output is known, and then it is one write.
-func run(args []string, read readFunc, stdout, stderr io.Writer) int {
+func run(args []string, read readFunc, miss missFunc, stdout, stderr io.Writer) int {
 	if len(args) == 1 {
 		switch args[0] {
 		case "-h", "--help":
@@ -91,6 +96,9 @@ func run(args []string, read readFunc, stdout, stderr io.Writer) int {
 		return fault(stderr, err, exitFault)
 	}
 	out, err := request.Answer(file, time.Now())
+	if err == nil && len(out) == 0 {
+		err = miss(request)
+	}
 	if err != nil {
 		return fault(stderr, err, exitFault)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/agent/hook"
 	"latchkey/authz/name"
 )
 
@@ -28,6 +29,9 @@ func giving(file string) readFunc {
 		return []byte(file), nil
 	}
 }
+
+// nothing is done about a key that is not there.
+func nothing(hook.Request) error { return nil }
 
 // TestRun holds R60, R62 in part and T-H6.
 func TestRun(t *testing.T) {
@@ -51,7 +55,7 @@ func TestRun(t *testing.T) {
 			func(name.Username) ([]byte, error) { return nil, errors.New("input/output error") }, 1, "",
 			"latchkey-keys: input/output error\n"},
 		{"no-arguments", nil, giving(fileOfA), 2, "",
-			"latchkey-keys: the arguments are not USER UID TYPE KEY\n" + hint},
+			"latchkey-keys: the arguments are not USER UID TYPE KEY [FINGERPRINT]\n" + hint},
 		{"root", []string{"root", "0", typ, keyA}, giving(fileOfA), 2, "",
 			"latchkey-keys: name is reserved by the system\n" + hint},
 		{"escape-in-name", []string{"a\x1b[2J", "20001", typ, keyA}, giving(fileOfA), 2, "",
@@ -65,7 +69,7 @@ func TestRun(t *testing.T) {
 		t.Run(test.situation, func(t *testing.T) {
 			t.Parallel()
 			var stdout, stderr bytes.Buffer
-			status := run(test.args, test.read, &stdout, &stderr)
+			status := run(test.args, test.read, nothing, &stdout, &stderr)
 			if status != test.status || stdout.String() != test.stdout || stderr.String() != test.stderr {
 				t.Errorf("status %d, stdout %q, stderr %q; want %d, %q, %q",
 					status, stdout.String(), stderr.String(), test.status, test.stdout, test.stderr)
@@ -89,16 +93,16 @@ func TestRun_writes(t *testing.T) {
 	question := []string{"alice", "20001", typ, keyA}
 
 	once := &writes{}
-	if status := run(question, giving(file), once, io.Discard); status != exitAnswered || once.n != 1 {
+	if status := run(question, giving(file), nothing, once, io.Discard); status != exitAnswered || once.n != 1 {
 		t.Errorf("status %d after %d writes, want %d after 1", status, once.n, exitAnswered)
 	}
 	none := &writes{}
-	if status := run([]string{"alice", "20001", typ, keyB}, giving(file), none, io.Discard); status != exitAnswered || none.n != 0 {
+	if status := run([]string{"alice", "20001", typ, keyB}, giving(file), nothing, none, io.Discard); status != exitAnswered || none.n != 0 {
 		t.Errorf("status %d after %d writes, want %d after 0", status, none.n, exitAnswered)
 	}
 	closed := &writes{err: os.ErrClosed}
 	var stderr bytes.Buffer
-	if status := run(question, giving(file), closed, &stderr); status != exitFault || stderr.String() != "latchkey-keys: file already closed\n" {
+	if status := run(question, giving(file), nothing, closed, &stderr); status != exitFault || stderr.String() != "latchkey-keys: file already closed\n" {
 		t.Errorf("status %d, stderr %q with stdout closed", status, stderr.String())
 	}
 }

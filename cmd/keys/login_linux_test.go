@@ -24,7 +24,7 @@ StrictModes yes
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 AuthorizedKeysFile /var/lib/etc/break-glass
-AuthorizedKeysCommand ` + program + ` %u %U %t %k
+AuthorizedKeysCommand ` + program + ` %u %U %t %k %f
 AuthorizedKeysCommandUser latchkey-keys
 `
 
@@ -85,6 +85,7 @@ func inMachineLogin(t *testing.T) {
 			}
 		}
 	})
+	t.Run("displaced", inMachineDisplaced)
 	putKeys(t, head+granted)
 	t.Run("many", func(t *testing.T) { manyLogins(t, keys) })
 	t.Run("damaged", func(t *testing.T) { damagedHook(t, head+granted, granted) })

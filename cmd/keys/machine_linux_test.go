@@ -37,7 +37,7 @@ func hangingRead() int {
 		}
 		_, err := syscall.Read(ends[0], make([]byte, 1))
 		return []byte(fileOfA), err
-	}, os.Stdout, os.Stderr)
+	}, nothing, os.Stdout, os.Stderr)
 }
 
 // need skips where the machine lacks something real; under LATCHKEY_NO_SKIP,
