@@ -83,6 +83,9 @@ type Agent struct {
 	// Locals returns the accounts of the account files by name, and the names of those
 	// with a primary group. Only adopting needs it.
 	Locals func(group string) (all map[string]plan.Local, members []string, err error)
+	// ForeignKeys reads the key files in the homes of the ledger's accounts, for a stack
+	// that wants something done about them; nil reads none.
+	ForeignKeys func(owned plan.Ledger) map[authz.Username][]plan.ForeignFile
 
 	bundle *wire.Bundle // the newest accepted; nil before the first
 	// What the bundle says, parsed once: every look asks for it, and its keys take time.

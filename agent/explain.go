@@ -45,6 +45,9 @@ func (a *Agent) Explain(ctx context.Context, user authz.Username) (Explanation, 
 	if _, why := a.stale(); why != nil {
 		e.fact(why.Error())
 	}
+	for _, key := range owned.Accounts[user].Adopted {
+		e.fact("key " + key + " was adopted from the home on this machine")
+	}
 	e.uses(a.Cache, user)
 	e.account(have, owned, a.Layout, user)
 	for _, r := range p.Refused {

@@ -118,7 +118,7 @@ func (m *machine) promised(s plan.Step) {
 		if a, exists := m.state.Accounts[s.User.String()]; exists && a.UID != uint32(s.UID) {
 			m.t.Errorf("%s: it is somebody else's", s)
 		}
-	case plan.OpRepair, plan.OpLock, plan.OpDropGroups, plan.OpRetire, plan.OpDeleteAccount, plan.OpRemoveHome, plan.OpEndSessions:
+	case plan.OpQuarantine, plan.OpAdopt, plan.OpRepair, plan.OpLock, plan.OpDropGroups, plan.OpRetire, plan.OpDeleteAccount, plan.OpRemoveHome, plan.OpEndSessions:
 		if owned.Accounts[s.User].UID != s.UID {
 			m.t.Errorf("%s: the stored ledger does not name it", s)
 		}
@@ -177,6 +177,9 @@ func (m *machine) make(s plan.Step) {
 			jobs.Crontabs, jobs.AtJobs = nil, nil
 		}
 		state.Scheduled[s.User] = jobs
+	case plan.OpQuarantine:
+		delete(state.Foreign, s.User)
+	case plan.OpAdopt: // the ledger's alone
 	case plan.OpLock:
 		change(func(a *plan.Account) { a.Password, a.Expires = "!", 1 })
 		delete(state.Processes, s.UID)

@@ -73,6 +73,7 @@ func (a *Agent) LockedPass(ctx context.Context) (report wire.Report, err error) 
 	if err := a.Machine.Clean(); err != nil {
 		a.Log.Warn("left-over files stay", "reason", err) // they are read by nobody
 	}
+	a.disown(&owned)
 	for round := range maxRounds {
 		a.outlive(&owned)
 		p, have, err := a.look(ctx, owned)
@@ -127,12 +128,16 @@ func (a *Agent) look(ctx context.Context, owned plan.Ledger) (plan.Plan, plan.St
 	access, rejected := a.wanted()
 	owned.Outlive(a.Now())
 	want := plan.Desired{Grants: access.Grants, SSHD: owned.SSHD, KeysMode: a.keysMode(), Leave: a.leave(owned)}
+	want.Unmanaged, want.MinRSABits = a.unmanaged(), a.bundle.Settings.MinRSABits
 	for _, r := range rejected {
 		want.Rejected = append(want.Rejected, plan.Refused{Name: r.Name, Reason: r.Reason})
 	}
 	have, err := a.Machine.Observe(ctx, want.Grants, owned)
 	if err != nil {
 		return plan.Plan{}, plan.State{}, fmt.Errorf("observe the machine: %w", err)
+	}
+	if a.ForeignKeys != nil && want.Unmanaged.Acts() {
+		have.Foreign = a.ForeignKeys(owned)
 	}
 	return plan.Diff(have, want, owned, a.Layout), have, nil
 }

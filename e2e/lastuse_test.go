@@ -10,7 +10,9 @@ import (
 
 // TestUnmanaged holds R28 and T-U13 in part: somebody who logs in puts another key into
 // his home. It does not open his account, and an administrator sees it; and sees when
-// each key was used, from sshd's own log, in which nobody can put words into sshd's mouth.
+// each key was used, from sshd's own log, in which nobody can put words into sshd's
+// mouth. Then the stack has such keys taken out, and then adopted, until the account is
+// revoked: a new grant brings none of them back (R31 in part).
 func TestUnmanaged(t *testing.T) {
 	t.Parallel()
 	const name = "unmanaged1"
@@ -67,4 +69,45 @@ ln -s /usr/bin/sudo /tmp/sshd
 		}
 		return nil
 	})
+	w.quarantined(name)
+	w.adopted(name)
+}
+
+// quarantined has the stack take the planted keys out of the home.
+func (w *world) quarantined(name string) {
+	w.t.Helper()
+	w.cli("stack", "settings", "one", "--unmanaged", "quarantine")
+	w.eventually("the planted keys are kept for root", func() error {
+		const look = "cat /home/alice/.ssh/authorized_keys* | wc -c; cat /var/lib/latchkey/quarantine/alice.*/*; stat -c '%a %U' /var/lib/latchkey/quarantine /var/lib/latchkey/quarantine/*/*"
+		out := w.run(name, "sh", "-c", look)
+		if want := "0\n" + w.public["planted"] + "\n" + w.public["planted"] + "\n700 root\n600 root\n600 root\n"; out != want {
+			return fmt.Errorf("there is\n%swant\n%s", out, want)
+		}
+		return nil
+	})
+	w.settled(name)
+	w.wantLogin(name, "alice", "in")
+}
+
+// adopted has the stack make a planted key one of the account's, until it is revoked.
+func (w *world) adopted(name string) {
+	w.t.Helper()
+	w.cli("stack", "settings", "one", "--unmanaged", "adopt")
+	r, err := machine.SSH(w.t.Context(), w.machines[name], "alice", w.keys["alice"], "echo '"+w.public["planted"]+"' >.ssh/authorized_keys")
+	if err != nil || r.Code != 0 {
+		w.t.Fatalf("plant a key: %+v, %v", r, err)
+	}
+	own := w.keys["alice"]
+	w.keys["alice"] = w.keys["planted"]
+	w.wantLogin(name, "alice", "in")
+	w.revoke("alice")
+	w.wantLogin(name, "alice", "refused")
+	w.settled(name)
+	w.grant("alice", false)
+	w.keys["alice"] = own
+	w.wantLogin(name, "alice", "in")
+	w.settled(name)
+	if r, err := machine.SSH(w.t.Context(), w.machines[name], "alice", w.keys["planted"], "true"); err != nil || !r.Refused() {
+		w.t.Errorf("granted again, with the planted key: %+v, %v", r, err)
+	}
 }

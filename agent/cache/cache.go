@@ -19,7 +19,7 @@ import (
 // Dir is the agent's folder. Hold Lock while using it to change the machine.
 type Dir struct {
 	path   string
-	kept   []string // what was taken from revoked and removed users; not of this folder
+	kept   []string // what was taken from users; not of this folder
 	freeze string   // the freeze file, which is an administrator's
 	files  safefile.Writer
 }
@@ -49,7 +49,7 @@ const (
 
 // Open returns the agent's folder of the layout. The folder need not exist yet.
 func Open(l plan.Layout, files safefile.Writer) *Dir {
-	return &Dir{path: l.AgentDir, kept: []string{l.RevokedDir, l.ArchivedDir}, freeze: l.Freeze, files: files}
+	return &Dir{path: l.AgentDir, kept: []string{l.RevokedDir, l.ArchivedDir, l.QuarantineDir}, freeze: l.Freeze, files: files}
 }
 
 // Make makes the folder and the one above it.
@@ -157,7 +157,7 @@ func (d *Dir) Status() (Status, error) {
 func (d *Dir) SaveStatus(s Status) error { return d.store(statusFile, s) }
 
 // Forget removes everything of the folder, the identity last, and the folders. The
-// one above stays while it holds what was taken from revoked or removed users.
+// one above stays while it holds what was taken from users.
 func (d *Dir) Forget() error {
 	for _, name := range []string{bundleFile, goodFile, heldFile, trialFile, seenFile, statusFile, usesFile, foreignFile, ledgerFile, identityFile, passLock, runLock} {
 		if err := d.files.Remove(filepath.Join(d.path, name)); err != nil {

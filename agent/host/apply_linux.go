@@ -32,6 +32,10 @@ func (h *Host) apply(ctx context.Context, s plan.Step) error {
 		return h.endLinger(ctx, s)
 	case plan.OpTakeJobs:
 		return h.takeJobs(s)
+	case plan.OpQuarantine:
+		return h.quarantine(s)
+	case plan.OpAdopt:
+		return ours(s) // the ledger does the rest
 	case plan.OpLock:
 		return h.lock(ctx, s)
 	case plan.OpRetire:

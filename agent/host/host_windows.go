@@ -28,3 +28,6 @@ func (h *Host) applyAll(_ context.Context, steps []plan.Step) []error {
 func (h *Host) Logins(context.Context, string) ([]wire.Use, string, error) {
 	return nil, "", errors.ErrUnsupported
 }
+
+// ForeignKeys is not there for Windows yet: it finds none.
+func (h *Host) ForeignKeys(plan.Ledger) map[authz.Username][]plan.ForeignFile { return nil }

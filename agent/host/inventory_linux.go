@@ -71,6 +71,15 @@ func (t *taking) managed(a plan.Account) bool {
 	return err == nil && found && uint32(own.UID) == a.UID
 }
 
+// adopted reports whether a key is one of the account's by the ledger.
+func (t *taking) adopted(a plan.Account, k keyLine) bool {
+	u, err := name.ParseUsername(a.Name)
+	return err == nil && t.managed(a) && slices.ContainsFunc(t.owned.Accounts[u].Adopted, func(text string) bool {
+		own, ok := oneKey(text)
+		return ok && own.fingerprint == k.fingerprint
+	})
+}
+
 func (t *taking) account(a plan.Account) {
 	if a.UID == 0 && a.Name != "root" {
 		t.in.Roots = append(t.in.Roots, a.Name)
@@ -158,6 +167,9 @@ func (t *taking) keyFile(path string, a plan.Account) {
 	}
 	keys, bad := keyLines(text)
 	for _, k := range keys {
+		if t.adopted(a, k) {
+			continue
+		}
 		t.in.Keys = append(t.in.Keys, UnmanagedKey{Account: a.Name, Managed: t.managed(a), InHome: belowHome(path, a.Home), File: path, Line: k.number, Type: k.typ,
 			Fingerprint: k.fingerprint, Options: k.options, Ignored: ignored})
 	}

@@ -121,6 +121,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"doctor":           testDoctor,
 	"doctor-looks":     testDoctorLooks,
 	"inventory":        testInventory,
+	"quarantine":       testQuarantine,
 }
 
 func inSpace(t *testing.T, dir string) {

@@ -17,6 +17,10 @@ type Desired struct {
 	SSHD     bool          // our sshd drop-in should be in
 	KeysMode KeysMode      // how sshd should get keys then
 	Leave    Leave
+	// Unmanaged is what becomes of keys that others put into homes of our accounts;
+	// MinRSABits is asked of those that are adopted.
+	Unmanaged  Unmanaged
+	MinRSABits int
 }
 
 // Diff returns what turns the observed machine into the desired one, touching
@@ -78,6 +82,7 @@ func (d *differ) admit() {
 			d.heirs[g.Username] = true
 			continue
 		}
+		g = d.withAdopted(g)
 		keys, err := keyFile(g)
 		if err != nil {
 			d.plan.Refused = append(d.plan.Refused, Refused{g.Username.String(), err})
@@ -226,6 +231,7 @@ func (d *differ) close(gone []leaver) {
 	for _, a := range gone {
 		d.unschedule(a)
 	}
+	d.takeForeign()
 	for _, a := range gone {
 		if a.exist && !d.have.Accounts[a.user.String()].Locked() {
 			d.step(Step{Op: OpLock, User: a.user, UID: a.own.UID})
@@ -397,6 +403,7 @@ func (d *differ) give() {
 		}
 	}
 	d.giveBlocks()
+	d.adoptForeign()
 	rules := rulesOf(d.admitted)
 	written := d.sudoWritten || !d.sudoTaken && d.have.has(d.layout.Sudoers, SudoersFile(rules), sudoersAttr())
 	if len(rules) > 0 && !(written && d.owned.SudoProved) {

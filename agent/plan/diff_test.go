@@ -101,6 +101,9 @@ func applyStep(t *testing.T, s *plan.State, step plan.Step) {
 		s.Scheduled[step.User] = left
 	case plan.OpTakeJobs:
 		s.Scheduled[step.User] = plan.Scheduled{Linger: s.Scheduled[step.User].Linger}
+	case plan.OpQuarantine:
+		delete(s.Foreign, step.User)
+	case plan.OpAdopt: // the ledger's alone
 	case plan.OpLock:
 		a := s.Accounts[user]
 		a.Password, a.Expires = "!", 1

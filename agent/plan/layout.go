@@ -19,6 +19,8 @@ type Layout struct {
 	RevokedDir string
 	// ArchivedDir keeps, for root alone, the packed homes of removed accounts.
 	ArchivedDir string
+	// QuarantineDir keeps, for root alone, keys that were taken out of homes.
+	QuarantineDir string
 
 	Sudoers    string // our drop-in
 	SSHD       string // our drop-in
@@ -47,27 +49,28 @@ type Layout struct {
 // Linux is the layout of a Linux machine.
 func Linux() Layout {
 	return Layout{
-		StateDir:    "/var/lib/latchkey",
-		AgentDir:    "/var/lib/latchkey/agent",
-		KeysDir:     "/var/lib/latchkey/authorized_keys",
-		Displaced:   "/var/lib/latchkey/displaced_command",
-		RevokedDir:  "/var/lib/latchkey/revoked",
-		ArchivedDir: "/var/lib/latchkey/archived",
-		Sudoers:     "/etc/sudoers.d/90-latchkey",
-		SSHD:        "/etc/ssh/sshd_config.d/10-latchkey.conf",
-		SSHDConfig:  "/etc/ssh/sshd_config",
-		Hook:        "/usr/bin/latchkey-keys",
-		Freeze:      "/etc/latchkey/freeze",
-		MarkerGroup: "latchkey",
-		HookUser:    "latchkey-keys",
-		AccountsDir: "/etc",
-		HomeBase:    "/home",
-		Shell:       "/bin/bash",
-		SafeShell:   "/bin/sh",
-		CronSpools:  []string{"/var/spool/cron/crontabs", "/var/spool/cron/tabs", "/var/spool/cron"},
-		AtSpools:    []string{"/var/spool/cron/atjobs", "/var/spool/atjobs", "/var/spool/at"},
-		LingerDir:   "/var/lib/systemd/linger",
-		AuthLogs:    []string{"/var/log/auth.log", "/var/log/secure"},
+		StateDir:      "/var/lib/latchkey",
+		AgentDir:      "/var/lib/latchkey/agent",
+		KeysDir:       "/var/lib/latchkey/authorized_keys",
+		Displaced:     "/var/lib/latchkey/displaced_command",
+		RevokedDir:    "/var/lib/latchkey/revoked",
+		ArchivedDir:   "/var/lib/latchkey/archived",
+		QuarantineDir: "/var/lib/latchkey/quarantine",
+		Sudoers:       "/etc/sudoers.d/90-latchkey",
+		SSHD:          "/etc/ssh/sshd_config.d/10-latchkey.conf",
+		SSHDConfig:    "/etc/ssh/sshd_config",
+		Hook:          "/usr/bin/latchkey-keys",
+		Freeze:        "/etc/latchkey/freeze",
+		MarkerGroup:   "latchkey",
+		HookUser:      "latchkey-keys",
+		AccountsDir:   "/etc",
+		HomeBase:      "/home",
+		Shell:         "/bin/bash",
+		SafeShell:     "/bin/sh",
+		CronSpools:    []string{"/var/spool/cron/crontabs", "/var/spool/cron/tabs", "/var/spool/cron"},
+		AtSpools:      []string{"/var/spool/cron/atjobs", "/var/spool/atjobs", "/var/spool/at"},
+		LingerDir:     "/var/lib/systemd/linger",
+		AuthLogs:      []string{"/var/log/auth.log", "/var/log/secure"},
 	}
 }
 

@@ -39,6 +39,9 @@ type Owned struct {
 	Block bool         `json:"block,omitempty"` // the home's key file has lines of ours
 	// Before is set for an account that was there and was adopted: what it was.
 	Before *Before `json:"before,omitempty"`
+	// Adopted are keys, TYPE BASE64, that were found in the home and are the account's
+	// here beside those of its grant.
+	Adopted []string `json:"adopted,omitempty"`
 }
 
 // AccountState is how far an account of ours has come.
@@ -86,8 +89,11 @@ func (l *Ledger) Done(s Step) {
 		l.setState(s.User, Present)
 	case OpLock:
 		l.setState(s.User, Revoked)
+		l.disown(s.User)
 	case OpDeleteAccount, OpRetire, OpGiveBack:
 		delete(l.Accounts, s.User)
+	case OpAdopt:
+		l.adopt(s)
 	case OpDeleteGroup:
 		delete(l.Groups, s.Group)
 	case OpDeleteHookUser:

@@ -41,6 +41,9 @@ const (
 	// OpTakeJobs takes the crontab and the at jobs of an account away and keeps a
 	// copy for root.
 	OpTakeJobs
+	// OpQuarantine takes lines that are not ours out of a key file in the home of an
+	// account of ours and keeps them for root.
+	OpQuarantine
 	// OpLock makes an account unusable: no password, expired. What was started
 	// meanwhile is ended too.
 	OpLock
@@ -65,6 +68,9 @@ const (
 	OpWriteKeys
 	// OpWriteBlock puts our lines into the key file of a home, between the user's own.
 	OpWriteBlock
+	// OpAdopt makes a key that lies in the home of an account of ours one of its keys on
+	// this machine: the ledger has it, and the next plan writes it.
+	OpAdopt
 	// OpGiveSudo writes our sudoers file in full, and sudo must agree.
 	OpGiveSudo
 	// OpRemoveHome removes the home of an account that is closed, packed into one file
@@ -100,7 +106,7 @@ type Step struct {
 	Keys    []byte // the key file, or our lines in that of a home
 	Shell   string // OpCreateAccount and OpRepair: the account's
 	// Home is where the home goes for OpRetire, where it stays for OpDeleteAccount (empty:
-	// it is gone), and what goes for OpRemoveHome.
+	// it is gone), what goes for OpRemoveHome, and the folder for what OpQuarantine takes.
 	Home string
 	// Before is what OpGiveBack gives back, Closed that nobody may enter by it.
 	Before Before
@@ -184,6 +190,10 @@ func (s Step) String() string {
 		return "stop lingering of " + account
 	case OpTakeJobs:
 		return "take jobs of " + account + because(s.Why) + ", keep them in " + s.Path
+	case OpQuarantine:
+		return "take " + s.Why + " of " + account + " out of " + s.Path + ", keep them in " + s.Home
+	case OpAdopt:
+		return "adopt key " + s.Why + " of " + account + " from " + s.Path
 	case OpLock:
 		return "lock account " + account
 	case OpRetire:
@@ -231,7 +241,7 @@ func (s Step) String() string {
 // Gives reports whether the step gives access to its user, so that it must not
 // run when an earlier step for the same user did not succeed.
 func (s Step) Gives() bool {
-	return s.Op == OpCreateAccount || s.Op == OpRepair || s.Op == OpWriteKeys || s.Op == OpWriteBlock
+	return s.Op == OpCreateAccount || s.Op == OpRepair || s.Op == OpWriteKeys || s.Op == OpWriteBlock || s.Op == OpAdopt
 }
 
 // GivesKeys reports whether the step puts keys where sshd may find them: while one is

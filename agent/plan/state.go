@@ -21,6 +21,9 @@ type State struct {
 	Hook error
 	// Blocks are our lines in the homes of the accounts that have some by the ledger.
 	Blocks map[authz.Username]Block
+	// Foreign are the key files in the homes of our accounts, where a plan is to do
+	// anything about them.
+	Foreign map[authz.Username][]ForeignFile
 	// Processes counts the live processes of each uid of ours.
 	Processes map[authz.UID]int
 	// Scheduled is what would start again by itself, of accounts of ours that have

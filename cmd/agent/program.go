@@ -66,7 +66,7 @@ func (p program) agent(w io.Writer) (*agent.Agent, error) {
 	machine, beside := p.machine(), p.machine() // each for one goroutine
 	return &agent.Agent{
 		Identity: identity, Cache: dir, Source: source, Machine: machine, ProveKeys: machine.ProveKeys, Locals: machine.Locals,
-		Logins: beside.Logins, Foreign: beside.Foreign, Layout: plan.Linux(),
+		Logins: beside.Logins, Foreign: beside.Foreign, ForeignKeys: machine.ForeignKeys, Layout: plan.Linux(),
 		Facts: p.facts(identity.Server), Log: log, Interval: defaultInterval, Now: time.Now, Built: built(),
 	}, nil
 }
