@@ -60,8 +60,8 @@ ln -s /usr/bin/sudo /tmp/sshd
 		var found []string
 		out := w.cli("instance", "show", name)
 		for line := range strings.Lines(out) {
-			if f := strings.Fields(line); len(f) == 5 && f[0] == "key" && f[1] == "alice" {
-				found = append(found, f[4])
+			if f := strings.Fields(line); len(f) > 4 && f[0] == "key" && f[1] == "alice" {
+				found = append(found, f[len(f)-1])
 			}
 		}
 		if strings.Join(found, " ") != "/home/alice/.ssh/authorized_keys /home/alice/.ssh/authorized_keys2" {
@@ -78,7 +78,7 @@ func (w *world) quarantined(name string) {
 	w.t.Helper()
 	w.cli("stack", "settings", "one", "--unmanaged", "quarantine")
 	w.eventually("the planted keys are kept for root", func() error {
-		const look = "cat /home/alice/.ssh/authorized_keys* | wc -c; cat /var/lib/latchkey/quarantine/alice.*/*; stat -c '%a %U' /var/lib/latchkey/quarantine /var/lib/latchkey/quarantine/*/*"
+		const look = "exec 2>/dev/null; cat /home/alice/.ssh/authorized_keys* | wc -c; cat /var/lib/latchkey/quarantine/alice.*/*; stat -c '%a %U' /var/lib/latchkey/quarantine /var/lib/latchkey/quarantine/*/*; true"
 		out := w.run(name, "sh", "-c", look)
 		if want := "0\n" + w.public["planted"] + "\n" + w.public["planted"] + "\n700 root\n600 root\n600 root\n"; out != want {
 			return fmt.Errorf("there is\n%swant\n%s", out, want)
