@@ -184,7 +184,12 @@ func programForAll(t *testing.T) string {
 	must(t, err)
 	dir := newDir(t)
 	must(t, os.Chmod(filepath.Dir(dir), 0o755))
-	must(t, os.WriteFile(dir+"/attacker", content, 0o600))
+	// A process forked meanwhile would hold the file open for writing, and it could not
+	// be run ("text file busy").
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(dir+"/attacker", content, 0o600)
+	syscall.ForkLock.RUnlock()
+	must(t, err)
 	must(t, os.Chmod(dir+"/attacker", 0o755))
 	return dir + "/attacker"
 }
