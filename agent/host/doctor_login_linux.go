@@ -70,6 +70,7 @@ func (h *Host) ask(ctx context.Context, g authz.Grant, l *doctor.Login, f *docto
 		if exit := (*exitError)(nil); errors.As(l.RulesErr, &exit) {
 			l.Rules += exit.stderr
 		}
+		l.Rules = unescaped(l.Rules)
 	}
 	if f.Hook == nil && f.HookUser != nil && len(g.Keys) > 0 {
 		l.Hook = h.askHook(ctx, g, *f.HookUser)

@@ -54,7 +54,7 @@ type listing struct {
 func readListing(text string) listing {
 	var l listing
 	part := ""
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(unescaped(text)) {
 		trimmed := strings.TrimSpace(line)
 		switch {
 		case strings.Contains(line, " is not allowed to run sudo on "), strings.Contains(line, sudoRSDenial):
@@ -70,6 +70,10 @@ func readListing(text string) listing {
 	}
 	return l
 }
+
+// unescaped is a list in the words of newer versions: 1.9.5 lists the "" of a command
+// without arguments as \"\".
+func unescaped(text string) string { return strings.ReplaceAll(text, `\"\"`, `""`) }
 
 // gives reports whether a user has what the rule says, no less. Rules of others that
 // stand before ours take nothing from it; one behind it may, and so does noexec, which

@@ -40,6 +40,7 @@ func TestReadListing(t *testing.T) {
 		"denied":          {"User bob is not allowed to run sudo on web-1.\n", true, false, false},
 		"denied-defaults": {"Matching Defaults entries for bob on web-1:\n    env_reset\n\nUser bob is not allowed to run sudo on web-1.\n", true, false, false},
 		"denied-sudo-rs":  {"sudo-rs: Sorry, user root is not allowed to execute 'list' as bob on web-1.\n", true, false, false},
+		"ours-of-1.9.5":   {head + "    (ALL : ALL) NOPASSWD: /usr/bin/id \\\"\\\"\n" + ours, false, true, true},
 		"no-rules":        {head, false, false, false},
 		"empty":           {"", false, false, false},
 		"rule-alone":      {ours, false, false, false},
