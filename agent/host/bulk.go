@@ -57,6 +57,19 @@ func others(names []string, name string) bool {
 	return false
 }
 
+// soundSysusers reports whether systemd, by what it prints as its version, is new enough
+// for its systemd-sysusers to be trusted with the account files. That of 247 crashes on
+// a group of some 80 members, leaves what it was writing in /etc, and makes a group with
+// another id where it makes none later.
+func soundSysusers(version string) bool {
+	words := strings.Fields(version)
+	if len(words) < 2 || words[0] != "systemd" {
+		return false
+	}
+	n, err := strconv.Atoi(words[1])
+	return err == nil && n >= 252
+}
+
 // plainAccounts reports whether passwd, shadow, group and gshadow hold nothing but whole
 // lines: systemd-sysusers writes the files anew and drops what it does not read, such
 // as a comment, while shadow's own tools keep it.

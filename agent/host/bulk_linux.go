@@ -47,7 +47,7 @@ func (h *Host) writeAll(steps []plan.Step) []error {
 // nobody else's is left to createAccount.
 func (h *Host) createAccounts(ctx context.Context, steps []plan.Step) []error {
 	b := bulk{Host: h, steps: slices.Clone(steps), errs: make([]error, len(steps)), left: make([]bool, len(steps))}
-	if err := b.begin(); err == nil {
+	if err := b.begin(ctx); err == nil {
 		b.run(ctx)
 	}
 	after, err := lookAccounts()
@@ -78,8 +78,8 @@ type bulk struct {
 var errByUseradd = errors.New("useradd does something here that is not done in bulk")
 
 // begin sorts out who is in it. Its error says why nobody can be.
-func (b *bulk) begin() (err error) {
-	if err := b.able(); err != nil {
+func (b *bulk) begin(ctx context.Context) (err error) {
+	if err := b.able(ctx); err != nil {
 		return err
 	}
 	if b.before, err = lookAccounts(); err != nil {
@@ -93,7 +93,10 @@ func (b *bulk) begin() (err error) {
 }
 
 // able says why useradd has to make accounts here.
-func (b *bulk) able() error {
+func (b *bulk) able(ctx context.Context) error {
+	if version, err := b.Host.run(ctx, "systemctl", "--version"); err != nil || !soundSysusers(version) {
+		return errByUseradd
+	}
 	for _, tool := range []string{"systemd-sysusers", "chpasswd"} {
 		if _, err := toolPath(tool); err != nil {
 			return err

@@ -31,6 +31,13 @@ func crowd(t *testing.T, n int) []authz.Grant {
 	return grants
 }
 
+// needBulk is for tests of what only the making of many at once goes through.
+func needBulk(t *testing.T, s *space) {
+	t.Helper()
+	err := (&bulk{Host: s.Host}).able(t.Context())
+	need(t, err == nil, fmt.Sprintf("a systemd-sysusers that can be used: %v", err))
+}
+
 // stands checks accounts by the system's own eyes: getent, the shadow file, the homes.
 func (s *space) stands(grants []authz.Grant) {
 	s.t.Helper()
@@ -61,7 +68,7 @@ func (s *space) stands(grants []authz.Grant) {
 		if !slices.Contains(members, name) {
 			s.t.Errorf("%s is not in the marker group", name)
 		}
-		if got, want := s.home(name), s.skeleton(uint32(g.UID)); got != want {
+		if got, want := s.home(name), s.mode(s.skeleton(uint32(g.UID))); got != want {
 			s.t.Errorf("home of %s is\n%swant\n%s", name, got, want)
 		}
 	}
@@ -70,6 +77,17 @@ func (s *space) stands(grants []authz.Grant) {
 			s.t.Errorf("%v: %s", check, out)
 		}
 	}
+}
+
+// mode is a listing of a skeleton with the mode that this machine gives homes.
+func (s *space) mode(skeleton string) string {
+	s.t.Helper()
+	logins, err := os.ReadFile("/etc/login.defs")
+	must(s.t, err)
+	mode, err := homeMode(string(logins))
+	must(s.t, err)
+	_, rest, _ := strings.Cut(skeleton, " ")
+	return (fs.ModeDir | mode).String() + " " + rest
 }
 
 // home prints a home: mode, owner, what is in it.
@@ -107,6 +125,7 @@ func (s *space) below(dir string, as *uint32) string {
 
 // testBulk makes a thousand accounts at once, and leaves nothing to do.
 func testBulk(t *testing.T, s *space) {
+	needBulk(t, s)
 	must(t, os.Mkdir("/etc/skel/.config", 0o750))
 	must(t, os.WriteFile("/etc/skel/.config/run", []byte("#!/bin/sh\n"), 0o755))
 	must(t, os.Symlink(".config/run", "/etc/skel/run"))
@@ -210,6 +229,7 @@ func (s *space) append(path, text string) {
 // of it, keeps back those alone whose it was to be. Nothing of his is changed, and
 // nothing of ours is left under the name.
 func testBulkTaken(t *testing.T, s *space) {
+	needBulk(t, s)
 	s.become(named(t, "bob", 1999, false)) // the groups and folders
 	for _, when := range []string{"before", "groups", "users"} {
 		t.Run(when, func(t *testing.T) {
@@ -306,6 +326,7 @@ func (s *space) must(name string, args ...string) {
 // testBulkKilled: ended at any point, the next pass finishes the work and leaves nothing
 // lying about.
 func testBulkKilled(t *testing.T, s *space) {
+	needBulk(t, s)
 	s.become(named(t, "bob", 1999, false))
 	points := []string{"accounts.groups", "accounts.users", "accounts.members", "accounts.passwords", "nursery", "copy", "rename", "accounts.homes",
 		"create", "write", "syncfs", "compare"}

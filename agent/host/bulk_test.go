@@ -81,3 +81,14 @@ func TestOnlyFiles(t *testing.T) {
 		}
 	}
 }
+
+func TestSoundSysusers(t *testing.T) {
+	for version, want := range map[string]bool{
+		"systemd 247 (247.3-7+deb11u5)\n+PAM +AUDIT\n": false, "systemd 252 (252.39-1~deb12u2)\n": true, "systemd 257 (257.13-1~deb13u1)\n": true,
+		"systemd 252\n": true, "systemd 260~rc1 (x)\n": false, "systemd": false, "": false, "257": false,
+	} {
+		if got := soundSysusers(version); got != want {
+			t.Errorf("%q: %t", version, got)
+		}
+	}
+}
