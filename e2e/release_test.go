@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"os"
 	"testing"
 
 	"latchkey/e2e/machine"
@@ -12,8 +13,8 @@ import (
 // 247, 252 and 257.
 func releases() []string { return []string{"bullseye", "bookworm", "trixie"} }
 
-// TestReleases is the life of a machine on each release (requirements R11, R13, R56,
-// R68, T-H11 and T-K31).
+// TestReleases is the life of a machine on each release, with the tests of single tools
+// before it (requirements R11, R12, R13, R68, T-H11, T-K31 and T-K32).
 func TestReleases(t *testing.T) {
 	need(t)
 	dir := t.TempDir()
@@ -24,7 +25,10 @@ func TestReleases(t *testing.T) {
 			name := fmt.Sprintf("deb%d", 11+i)
 			w := newWorldOn(t, release, machine.Boot, 8491+i, 91+i, name)
 			before := w.snapshot(name)
-			w.suites(name, dir)
+			// The other tests run them where they run, which is mostly this release.
+			if release != "bookworm" || os.Getenv("LATCHKEY_LONG") != "" {
+				w.suites(name, dir)
+			}
 			w.begin(name)
 			w.sub("damage", func() { w.damage(name) })
 			w.sub("unsafe-hook", func() { w.unsafeHook(name) })
