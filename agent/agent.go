@@ -148,6 +148,11 @@ func (a *Agent) Load() error {
 		return fmt.Errorf("stored bundle: %w", err)
 	}
 	a.use(b, sealed)
+	if version := (cache.Seen{Epoch: b.Epoch, Serial: b.Serial}); version != seen {
+		if err := a.Cache.SaveSeen(version); err != nil {
+			a.Log.Warn("the stored bundle's version is not stored", "reason", err)
+		}
+	}
 	return a.loadHeld()
 }
 
@@ -192,7 +197,7 @@ func (a *Agent) take(sealed []byte) (newer bool, err error) {
 		return false, err
 	}
 	if epoch, serial := a.version(); epoch > seen.Epoch || epoch == seen.Epoch && serial > seen.Serial {
-		seen = cache.Seen{Epoch: epoch, Serial: serial} // a kill came between storing the bundle and this
+		seen = cache.Seen{Epoch: epoch, Serial: serial} // it was not stored
 	}
 	b, err := a.open(sealed, seen)
 	if err != nil {

@@ -97,8 +97,11 @@ func (d *Dir) SaveBundle(sealed []byte, s Seen) error {
 	if err := d.put(bundleFile, sealed); err != nil {
 		return err
 	}
-	return d.store(seenFile, s)
+	return d.SaveSeen(s)
 }
+
+// SaveSeen stores the version of the stored bundle, where a kill left an older one.
+func (d *Dir) SaveSeen(s Seen) error { return d.store(seenFile, s) }
 
 // Bundle returns the stored bundle, still sealed, or fs.ErrNotExist. It must be
 // opened again before use: a file edited by hand proves nothing.
