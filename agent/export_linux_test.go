@@ -57,12 +57,12 @@ func (l *Loop) InUse() (sealed []byte, epoch, serial int64) {
 	return l.sealed, epoch, serial
 }
 
-// Held is the version of the bundle that is held, zero when none is.
-func (l *Loop) Held() (epoch, serial int64) {
+// Held says when the bundle that is held was issued, "" when none is.
+func (l *Loop) Held() (issued string) {
 	if l.held == nil {
-		return 0, 0
+		return ""
 	}
-	return l.held.Epoch, l.held.Serial
+	return l.held.Issued
 }
 
 // NextLook is when the next pass is due without any news.

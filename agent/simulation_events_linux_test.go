@@ -73,13 +73,13 @@ func (s *sim) event() {
 		s.setFrozen(!s.frozen)
 		s.say("frozen: %t", s.frozen)
 		s.wakes()
-	case what < 97:
+	case what < 96:
 		s.skew = pick(s, 0, time.Second, -2*time.Minute, 10*time.Minute, -time.Hour, 3*time.Hour, -30*24*time.Hour, 10*365*24*time.Hour)
 		s.clockSure = false
 		s.say("clock off by %v", s.skew)
-	case what < 98:
+	case what < 97:
 		s.takeByHand()
-	case what < 99:
+	case what < 98:
 		s.host.overrides, s.host.hookBroken = s.one(2), s.one(2)
 		s.say("sudo does not agree: %t, the hook is broken: %t", s.host.overrides, s.host.hookBroken)
 	default:
@@ -97,12 +97,18 @@ func (s *sim) arrives() {
 	}
 }
 
-// wakes lets a running agent notice a change of files, mostly.
+// wakes lets a running agent notice a change of files, mostly, before or after it asks
+// the control plane again.
 func (s *sim) wakes() {
-	if s.loop != nil && !s.one(4) {
-		time.Sleep(time.Second)
-		s.look(false)
+	if s.loop == nil || s.one(4) {
+		return
 	}
+	time.Sleep(time.Second)
+	if s.one(2) {
+		s.lookNow(false)
+		return
+	}
+	s.look(false)
 }
 
 func (s *sim) stop(why string, long time.Duration) {
@@ -119,13 +125,24 @@ func (s *sim) takeByHand() {
 	a := s.newAgent()
 	a.TakeRemovals = true
 	s.plane.newest.byHand = true
+	before, _ := s.dir.Seen()
 	s.command(func() {
 		if a.Load() == nil && a.Fetch(s.t.Context()) == nil {
-			s.using, s.held = s.plane.newest, nil
-			s.newest, s.byHand = [2]int64{s.using.epoch, s.using.serial}, true
+			s.taken()
 			_, _ = a.Pass(s.t.Context())
 		}
 	})
+	// Also where it was killed after that.
+	if seen, _ := s.dir.Seen(); seen != before && seen.Epoch == s.plane.newest.epoch && seen.Serial == s.plane.newest.serial {
+		s.taken()
+	}
+	s.wakes()
+}
+
+// taken is after the newest bundle was taken by hand.
+func (s *sim) taken() {
+	s.using, s.held = s.plane.newest, nil
+	s.newest, s.byHand = [2]int64{s.using.epoch, s.using.serial}, true
 }
 
 // sshdByHand is `sshd enable` or `sshd disable`. What was wanted, the ledger then says.

@@ -122,8 +122,8 @@ func (h *simHost) Apply(_ context.Context, step plan.Step) error {
 // try is Apply without the checks.
 func (h *simHost) try(step plan.Step) error {
 	f := h.faultOf(step)
-	if f != nil && f.how == "lie" && (step.Op == plan.OpRetire || step.Op == plan.OpDeleteAccount) {
-		f.how = "refuse" // agent/host proves that the account is gone
+	if f != nil && f.how == "lie" && h.proved(step) {
+		f.how = "refuse"
 	}
 	if f != nil {
 		h.s.say("  fault: %s", f.how)
@@ -145,6 +145,13 @@ func (h *simHost) try(step plan.Step) error {
 		return errors.Join(h.half(step), fmt.Errorf("%s: %w", step, f.err))
 	}
 	return fmt.Errorf("%s: %w", step, f.err)
+}
+
+// proved reports whether agent/host looks again itself: at an account that has to be gone,
+// and at one that was half made.
+func (h *simHost) proved(step plan.Step) bool {
+	_, exists := h.state.Accounts[step.User.String()]
+	return step.Op == plan.OpRetire || step.Op == plan.OpDeleteAccount || step.Op == plan.OpCreateAccount && exists
 }
 
 // unproved reports whether sudo will not agree with a step.
@@ -292,15 +299,9 @@ func (h *simHost) ours(user string) bool {
 func (h *simHost) breakGlass(_ context.Context, owned plan.Ledger) error {
 	h.s.point("break-glass account")
 	h.s.glassAt = time.Now()
-	if _, ours := owned.Accounts[simUsername("deby")]; ours {
-		return errors.New("deby is ours")
-	}
-	return h.emergency()
-}
-
-// emergency says what is wrong with deby.
-func (h *simHost) emergency() error {
-	if a, found := h.state.Accounts["deby"]; !found || a.UID != 1000 || strings.HasPrefix(a.Password, "!") {
+	a, found := h.state.Accounts["deby"]
+	_, ours := owned.Accounts[simUsername("deby")]
+	if h.s.glassWrong = !found || ours || strings.HasPrefix(a.Password, "!"); h.s.glassWrong {
 		return errors.New("deby cannot log in")
 	}
 	return nil

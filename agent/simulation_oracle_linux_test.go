@@ -31,7 +31,7 @@ import (
 //	I6  what the agent did not make is untouched, and the stored ledger names all it made
 //	I7  no byte of a bundle becomes a name, a path or a rule but through its grammar
 //
-// and, by T-Z8: what can be done is done in one pass, a second has nothing to do, and
+// and, as Z8: what can be done is done in one pass, a second has nothing to do, and
 // the report says what is so.
 
 // fact is one thing somebody can do on the machine.

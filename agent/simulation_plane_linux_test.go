@@ -65,6 +65,7 @@ type simBundle struct {
 	stale         string // drop-sudo, drop-all or nothing
 	staleAfter    time.Duration
 	sealed        []byte
+	issued        string
 	byHand        bool // somebody called for it whatever it takes away
 }
 
@@ -90,7 +91,7 @@ type simPlane struct {
 	tells         bool            // what time it is
 	hostile       [][]byte        // what comes instead, once each
 	answered      int             // answers to an agent that did not fail
-	offered       *simBundle      // what the agent was given last
+	made          int             // bundles
 	rolledBack    bool            // it works from a backup
 	heard         wire.Report     // the last
 }
@@ -112,12 +113,8 @@ func (p *simPlane) Bundle(_ context.Context, epoch, serial int64, _ time.Duratio
 	if len(p.hostile) > 0 {
 		sealed := p.hostile[0]
 		p.hostile = p.hostile[1:]
-		if old := p.bundleOf(sealed); old != nil {
-			p.offered = old
-		}
 		return sealed, true, nil
 	}
-	p.offered = p.newest
 	if epoch == p.newest.epoch && serial == p.newest.serial {
 		return nil, false, nil
 	}
@@ -186,10 +183,12 @@ func (p *simPlane) issue(confirmed confirmation) *simBundle {
 func (p *simPlane) make(epoch, serial int64, users map[string]simUser, confirmed confirmation) *simBundle {
 	b := newBundle(serial)
 	b.Epoch, b.Users = epoch, []wire.User{}
+	p.made++
+	b.Issued = wire.FormatTime(p.s.started.Add(time.Duration(p.made) * time.Second)) // no two are the same
 	if p.stale != "" {
 		b.Settings.Stale = fmt.Sprintf("%s:%dh", p.stale, p.staleAfter/time.Hour)
 	}
-	out := &simBundle{epoch: epoch, serial: serial, users: maps.Clone(users), confirms: map[string]bool{}, stale: p.stale, staleAfter: p.staleAfter}
+	out := &simBundle{epoch: epoch, serial: serial, users: maps.Clone(users), confirms: map[string]bool{}, issued: b.Issued, stale: p.stale, staleAfter: p.staleAfter}
 	for _, name := range slices.Sorted(maps.Keys(users)) {
 		b.Users = append(b.Users, users[name].wire())
 	}
@@ -295,6 +294,9 @@ func (p *simPlane) removeMany() {
 // tamper is an answer that must not be taken.
 func (p *simPlane) tamper() []byte {
 	old := p.all[p.s.rng.IntN(len(p.all))]
+	if last := p.all[max(0, len(p.all)-5):]; p.s.one(2) {
+		old = last[p.s.rng.IntN(len(last))]
+	}
 	sealed := bytes.Clone(old.sealed)
 	switch p.s.rng.IntN(6) {
 	case 0: // damaged
@@ -362,4 +364,14 @@ func (b *simBundle) mass(next *simBundle, at time.Time) bool {
 		}
 	}
 	return left == 0 && access > 0 || access >= 3 && access*5 > of || sudoers == 0 && sudo > 0
+}
+
+// issuedAt finds what was issued by when that was.
+func (p *simPlane) issuedAt(issued string) *simBundle {
+	for _, b := range slices.Backward(p.all) {
+		if b.issued == issued {
+			return b
+		}
+	}
+	return nil
 }

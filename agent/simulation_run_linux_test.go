@@ -19,7 +19,7 @@ const (
 	simDays  = 100 // of one history
 	simCI    = 100 // histories in every run
 	simLong  = 10_000
-	simTries = 60 // histories in which a planted bug must be found
+	simTries = 30 // histories in which a planted bug must be found
 )
 
 // TestSimulation holds T-Z8: the agent on a simulated host, for 10^4 days of it in every

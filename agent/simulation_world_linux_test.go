@@ -58,10 +58,11 @@ type sim struct {
 	byHand          bool // apply took a bundle that the running agent has not looked for
 	asked           bool // somebody with root asks for this by name
 	using, held     *simBundle
-	heldLost        bool     // the disk was full: a new start does not know of it
+	heldUnsure      bool     // the disk was full, or a kill came: a new start may not know of it
 	newest          [2]int64 // ever in use
 	passes, steps   int
 	glassAt         time.Time // the last look at the account for emergencies
+	glassWrong      bool      // what it came to
 	crashing        crashLoop
 
 	telling bool
@@ -69,8 +70,8 @@ type sim struct {
 	broken  string // what was violated
 }
 
-// crashLoop counts kills in a row, with no pass that came to an end in between, while one
-// bundle was marked on the disk as being worked with.
+// crashLoop counts kills in a row, with no pass and no answer that was lived through in
+// between, while one bundle was marked on the disk as being worked with.
 type crashLoop struct {
 	bundle string
 	row    int
@@ -263,8 +264,8 @@ func (s *sim) start() {
 	}
 	s.say("agent starts")
 	s.byHand = false
-	if s.heldLost || s.held == nil {
-		s.held = s.heldStored()
+	if s.heldUnsure || s.held == nil {
+		s.held, s.heldUnsure = s.heldStored(), false
 	}
 	if s.silentSince = s.kept; s.kept.IsZero() {
 		s.silentSince = time.Now()
@@ -294,15 +295,19 @@ func (s *sim) heldStored() *simBundle {
 // died is after a kill: what was stored must be readable.
 func (s *sim) died() {
 	s.crashed()
-	s.loop = nil
+	s.loop, s.heldUnsure = nil, true
 	s.killIn = 0
 	s.stored()
 	s.startAt = time.Now().Add(time.Second + s.upTo(time.Minute))
-	if s.using != nil {
-		s.crashes[s.using]++
+	if s.one(6) { // it is left down, and people go on
+		s.startAt = time.Now().Add(s.upTo(2 * 24 * time.Hour))
+		s.people()
 	}
-	if s.plane.newest != nil && s.plane.newest != s.using {
-		s.crashes[s.plane.newest]++
+	sealed, _ := s.dir.Bundle()
+	for b := range map[*simBundle]bool{s.using: true, s.plane.newest: true, s.plane.bundleOf(sealed): true} {
+		if b != nil {
+			s.crashes[b]++
+		}
 	}
 	s.readable()
 }
@@ -325,6 +330,7 @@ func (s *sim) ask(due *bool) {
 		s.died()
 		return
 	}
+	s.crashing = crashLoop{}
 	s.say("asked: due %t, %v", back, err)
 	*due = *due || back
 	s.noteAnswer(answered)
@@ -346,7 +352,7 @@ func (s *sim) lookNow(due bool) {
 		s.died()
 		return
 	}
-	s.byHand = false
+	s.byHand, s.crashing = false, crashLoop{}
 	s.note()
 	s.passEnded()
 }
@@ -392,7 +398,7 @@ func (s *sim) setFull(full bool) {
 	if s.full == full {
 		return
 	}
-	s.full = full
+	s.full, s.crashing = full, crashLoop{}
 	ballast := filepath.Join(s.disk, "ballast")
 	if !full {
 		must(s.t, os.Remove(ballast))

@@ -21,11 +21,12 @@ import (
 
 // simPass is what is known of a pass while it goes on.
 type simPass struct {
-	looked    bool          // it saw the machine
-	blind     bool          // it did not, once
-	disturbed bool          // others changed the machine meanwhile
-	gave      bool          // the plan under way has begun to give
-	tainted   map[fact]bool // kind and who: the step that takes it away went wrong
+	looked    bool            // it saw the machine
+	blind     bool            // it did not, once
+	disturbed bool            // others changed the machine meanwhile
+	gave      bool            // the plan under way has begun to give
+	unmade    map[string]bool // whose account the tool said it did not make or remove
+	tainted   map[fact]bool   // kind and who: the step that takes it away went wrong
 	// Whose setting up went wrong, "" for everybody's.
 	unfinished map[string]bool
 	faulty     bool
@@ -35,7 +36,7 @@ type simPass struct {
 }
 
 func newSimPass() simPass {
-	return simPass{tainted: map[fact]bool{}, unfinished: map[string]bool{}}
+	return simPass{unmade: map[string]bool{}, tainted: map[fact]bool{}, unfinished: map[string]bool{}}
 }
 
 func (p *simPass) observed() { p.looked, p.gave = true, false }
@@ -116,8 +117,11 @@ func (s *sim) after(step plan.Step, v stepView, err error) {
 			s.violate("I1: %s gave %s", step, f)
 		}
 	}
+	if err != nil && (step.Op == plan.OpCreateAccount || step.Op == plan.OpDeleteAccount || step.Op == plan.OpRetire) {
+		s.pass.unmade[step.User.String()] = true
+	}
 	for _, u := range v.secure {
-		if lack := s.host.lacks(u, facts); lack != "" {
+		if lack := s.host.lacks(u, facts); lack != "" && !s.pass.unmade[u.name] {
 			s.violate("I2: %s locks %s out: %s", step, u.name, lack)
 		}
 	}
@@ -270,10 +274,9 @@ func (s *sim) note() {
 	if slices.Compare(version[:], s.newest[:]) > 0 {
 		s.newest = version
 	}
-	epoch, serial = s.loop.Held()
-	if h := s.plane.offered; h != nil && h.epoch == epoch && h.serial == serial && h != s.held {
-		s.say("held: %d.%d", epoch, serial)
-		s.held, s.heldLost = h, s.full
+	if h := s.plane.issuedAt(s.loop.Held()); h != nil && h != s.held {
+		s.say("held: %d.%d", h.epoch, h.serial)
+		s.held, s.heldUnsure = h, s.full
 	}
 }
 
@@ -328,7 +331,6 @@ func (s *sim) passEnded() {
 	}
 	status, ended := s.stored()
 	if ended {
-		s.crashing = crashLoop{}
 		s.emergencies(status.Report)
 	}
 	if s.frozen || s.using == nil || s.pass.blind || s.pass.disturbed || !s.pass.looked {
@@ -359,7 +361,7 @@ func (s *sim) emergencies(r wire.Report) {
 	if s.pass.looked && time.Since(s.glassAt) >= every {
 		s.violate("I2: nobody has looked at the account for emergencies for %s", time.Since(s.glassAt))
 	}
-	if s.glassAt.Equal(time.Now()) && !s.pass.disturbed && told != (s.host.emergency() != nil) {
+	if !s.glassAt.IsZero() && told != s.glassWrong {
 		s.violate("I2: the report tells of the account for emergencies: %t", told)
 	}
 }
