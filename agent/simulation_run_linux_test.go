@@ -72,7 +72,9 @@ func TestSimulation_Kept(t *testing.T) {
 	for _, k := range keptSeeds() {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
-			simulated(t, k.seed)
+			if simulated(t, k.seed); t.Failed() {
+				t.Errorf("it was kept because %s", k.why)
+			}
 		})
 	}
 }
