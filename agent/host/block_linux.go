@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"latchkey/agent/plan"
 	"latchkey/agent/safefile"
@@ -33,6 +34,21 @@ func (h *Host) writeBlock(s plan.Step) error {
 	return h.setBlock(s)
 }
 
+// readInHome reads the key file of a home, which may lie on a file system that never
+// answers.
+func (h *Host) readInHome(home safefile.Home) ([]byte, error) {
+	type answer struct {
+		content []byte
+		err     error
+	}
+	read := ask(&h.stuck, "keys in "+home.Path, func() (a answer) {
+		a.content, _, a.err = safefile.ReadHome(home, plan.KeysInHome)
+		return a
+	})
+	a, silent := within(read, time.After(silence))
+	return a.content, errors.Join(a.err, silent)
+}
+
 // observeBlocks reads our lines in the homes of the accounts that have some by the
 // ledger. What is in the way in one home is a fact about that one.
 func (h *Host) observeBlocks(owned plan.Ledger, homes map[string]plan.Folder) (map[authz.Username]plan.Block, error) {
@@ -41,7 +57,7 @@ func (h *Host) observeBlocks(owned plan.Ledger, homes map[string]plan.Folder) (m
 		if !own.Block {
 			continue
 		}
-		content, _, err := safefile.ReadHome(h.homeOf(user, own.UID), plan.KeysInHome)
+		content, err := h.readInHome(h.homeOf(user, own.UID))
 		if _, home := homes[h.Layout.Home(user)]; home && errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}

@@ -49,7 +49,7 @@ func (h *Host) Observe(ctx context.Context, grants []authz.Grant, owned plan.Led
 	if s.Files, err = h.observeFiles(); err != nil {
 		return plan.State{}, err
 	}
-	s.Homes = h.observeHomes(grants, owned)
+	s.Homes = h.observeHomes(grants, owned, s.Accounts)
 	if s.Blocks, err = h.observeBlocks(owned, s.Homes); err != nil {
 		return plan.State{}, err
 	}
@@ -139,29 +139,55 @@ func (h *Host) askNSS(ctx context.Context, s *plan.State, grants []authz.Grant, 
 // it and the writer refuses it with its reason.
 func (h *Host) observeFiles() (map[string]plan.File, error) {
 	l := h.Layout
-	paths := []string{l.StateDir, l.KeysDir, l.Displaced, l.Sudoers, l.SSHD}
-	entries, err := os.ReadDir(l.KeysDir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("list key folder: %w", err)
-	}
-	for _, e := range entries {
-		paths = append(paths, filepath.Join(l.KeysDir, e.Name()))
-	}
 	files := map[string]plan.File{}
-	for _, p := range paths {
-		f, err := observeFile(p)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
+	for _, p := range []string{l.StateDir, l.KeysDir, l.Displaced, l.Sudoers, l.SSHD} {
+		err := addFile(files, p, func() ([]byte, error) {
+			content, _, err := safefile.Read(p, maxOurFile)
+			return content, err
+		})
+		if err != nil {
 			return nil, err
-		default:
-			files[p] = f
 		}
 	}
-	return files, nil
+	return files, h.observeKeys(files)
 }
 
-func observeFile(path string) (plan.File, error) {
+// observeKeys adds the files of the key folder: there are as many as users, so the
+// way to it is gone once.
+func (h *Host) observeKeys(files map[string]plan.File) error {
+	dir := h.Layout.KeysDir
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("list key folder: %w", err)
+	}
+	var faults error
+	each := func(read func(string) ([]byte, error)) {
+		for _, e := range entries {
+			err := addFile(files, filepath.Join(dir, e.Name()), func() ([]byte, error) { return read(e.Name()) })
+			if faults = err; err != nil {
+				return
+			}
+		}
+	}
+	if err := safefile.ReadIn(dir, maxOurFile, each); err != nil {
+		each(func(string) ([]byte, error) { return nil, err })
+	}
+	return faults
+}
+
+// addFile adds what is at a path to files, nothing where nothing is.
+func addFile(files map[string]plan.File, path string, read func() ([]byte, error)) error {
+	f, err := observeFile(path, read)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err == nil:
+		files[path] = f
+	}
+	return err
+}
+
+func observeFile(path string, read func() ([]byte, error)) (plan.File, error) {
 	info, err := os.Lstat(path)
 	switch {
 	case err == nil:
@@ -180,7 +206,7 @@ func observeFile(path string) (plan.File, error) {
 		f.Odd = true
 		return f, nil
 	}
-	f.Content, _, err = safefile.Read(path, maxOurFile)
+	f.Content, err = read()
 	switch {
 	case err == nil:
 	case errors.Is(err, fs.ErrNotExist), shortage(err):
@@ -201,14 +227,21 @@ func shortage(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EINTR)
 }
 
-// observeHomes looks at homes without following a link.
-func (h *Host) observeHomes(grants []authz.Grant, owned plan.Ledger) map[string]plan.Folder {
+// observeHomes looks at homes without following a link. The home of who has his
+// account and keeps it is his own matter, and there may be very many.
+func (h *Host) observeHomes(grants []authz.Grant, owned plan.Ledger, accounts map[string]plan.Account) map[string]plan.Folder {
 	homes := map[string]bool{}
-	for _, g := range grants {
-		homes[h.Layout.Home(g.Username)] = true
-	}
 	for u, own := range owned.Accounts {
 		homes[h.Layout.Home(u)], homes[h.Layout.GoneHome(u, own.UID)] = true, true
+	}
+	for _, g := range grants {
+		own, home := owned.Accounts[g.Username], h.Layout.Home(g.Username)
+		account := accounts[g.Username.String()]
+		if own.State == plan.Present && own.UID == g.UID && account.UID == uint32(g.UID) && !account.Locked() && !own.Block {
+			delete(homes, home)
+		} else {
+			homes[home] = true
+		}
 	}
 	return h.folders(slices.Collect(maps.Keys(homes))...)
 }

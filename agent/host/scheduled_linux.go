@@ -19,12 +19,20 @@ import (
 // observeScheduled looks at what cron, at and logind would start for accounts of
 // ours. What is not a plain file, or has a second name, they do not start.
 func (h *Host) observeScheduled(owned plan.Ledger) map[authz.Username]plan.Scheduled {
-	jobs := h.atJobs()
+	jobs, lingers := h.atJobs(), namesIn(h.Layout.LingerDir)
+	spools := map[string]func(string) bool{}
+	for _, spool := range h.Layout.CronSpools {
+		spools[spool] = namesIn(spool)
+	}
 	all := map[authz.Username]plan.Scheduled{}
 	for user, own := range owned.Accounts {
-		s := plan.Scheduled{AtJobs: jobs[uint32(own.UID)], Linger: exists(h.Layout.Linger(user))}
+		name := user.String()
+		s := plan.Scheduled{AtJobs: jobs[uint32(own.UID)], Linger: lingers(name) && exists(h.Layout.Linger(user))}
 		for _, spool := range h.Layout.CronSpools {
-			path := filepath.Join(spool, user.String())
+			path := filepath.Join(spool, name)
+			if !spools[spool](name) {
+				continue
+			}
 			if _, found := spooled(path); found {
 				s.Crontabs = append(s.Crontabs, path)
 			}
@@ -34,6 +42,20 @@ func (h *Host) observeScheduled(owned plan.Ledger) map[authz.Username]plan.Sched
 		}
 	}
 	return all
+}
+
+// namesIn reads a folder once and says which names may be in it: every name where it
+// could not be read. There may be very many accounts to look for.
+func namesIn(folder string) func(string) bool {
+	entries, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return func(string) bool { return true }
+	}
+	names := map[string]bool{}
+	for _, e := range entries {
+		names[e.Name()] = true
+	}
+	return func(name string) bool { return names[name] }
 }
 
 // atJobs lists at's jobs by owner: atd runs each as who owns the file, whatever

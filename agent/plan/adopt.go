@@ -114,7 +114,7 @@ func notGranted(login string) error {
 // adoptableGroup looks at what an account needs beside itself: its private group, which
 // may be made yet, and its home.
 func adoptableGroup(have State, a Local, g authz.Grant, l Layout) error {
-	if holder, taken := have.gidHolder(uint32(g.UID)); taken && holder != a.Name {
+	if holder := other(have.holders().gids[uint32(g.UID)], a.Name); holder != "" {
 		return fmt.Errorf("%w: %s", ErrGIDTaken, quote(holder))
 	}
 	if group, taken := have.Groups[a.Name]; taken && group.GID != uint32(g.UID) {

@@ -60,7 +60,16 @@ type differ struct {
 	// heirs are names whose account, or what is left of it, still belongs to an
 	// earlier user: that one goes in this plan, the new account comes in the next.
 	heirs map[authz.Username]bool
+	held  *holders // of have; nil until somebody asks
 	plan  Plan
+}
+
+// holders are found once: whoever is new asks for two ids.
+func (d *differ) holders() *holders {
+	if d.held == nil {
+		d.held = d.have.holders()
+	}
+	return d.held
 }
 
 // admitted is a grant that this machine can honour, with its key file.
@@ -155,10 +164,10 @@ func (d *differ) clash(g authz.Grant) error {
 	if exists && own.Before != nil {
 		return ErrAdoptedHolds
 	}
-	if holder, taken := d.have.uidHolder(g.UID); taken && holder != name {
+	if other(d.holders().uids[uint32(g.UID)], name) != "" {
 		return ErrUIDTaken
 	}
-	if holder, taken := d.have.gidHolder(uint32(g.UID)); taken && holder != name {
+	if other(d.holders().gids[uint32(g.UID)], name) != "" {
 		return ErrGIDTaken
 	}
 	if _, taken := d.have.Groups[name]; taken && !ours {
@@ -200,7 +209,7 @@ func (d *differ) leavers() []leaver {
 		account, found := d.have.Accounts[user.String()]
 		a.exist = found && account.UID == uint32(own.UID)
 		if a.nameLost = found && !a.exist; !a.exist {
-			_, a.uidLost = d.have.uidHolder(own.UID)
+			a.uidLost = len(d.holders().uids[uint32(own.UID)]) > 0
 		}
 		out = append(out, a)
 	}

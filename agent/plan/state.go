@@ -1,6 +1,10 @@
 package plan
 
-import "latchkey/authz"
+import (
+	"slices"
+
+	"latchkey/authz"
+)
 
 // State is a machine as it was observed, as far as a plan can concern it.
 type State struct {
@@ -8,7 +12,7 @@ type State struct {
 	Accounts map[string]Account // by name; of the files, and of NSS for names asked
 	Groups   map[string]Group   // by name
 	Files    map[string]File    // by path: files and folders of ours that exist
-	Homes    map[string]Folder  // by path: homes of wanted and of our own accounts
+	Homes    map[string]Folder  // by path: homes of accounts to be made or to go, of ours
 	// SudoEffective says that sudo is here and reads our folder; where it does not,
 	// SudoReason says why.
 	SudoEffective bool
@@ -112,21 +116,25 @@ func (s State) attr(f File, want Attr) bool {
 	return want.Owner == "root" && f.UID == 0 && f.GID == gid && f.Mode == want.Mode
 }
 
-// uidHolder returns the name of the account that has the uid, if any.
-func (s State) uidHolder(uid authz.UID) (string, bool) {
+// holders are the names that have each id.
+type holders struct{ uids, gids map[uint32][]string }
+
+func (s State) holders() *holders {
+	h := holders{map[uint32][]string{}, map[uint32][]string{}}
 	for name, a := range s.Accounts {
-		if a.UID == uint32(uid) {
-			return name, true
-		}
+		h.uids[a.UID] = append(h.uids[a.UID], name)
 	}
-	return "", false
+	for name, g := range s.Groups {
+		h.gids[g.GID] = append(h.gids[g.GID], name)
+	}
+	return &h
 }
 
-func (s State) gidHolder(gid uint32) (string, bool) {
-	for name, g := range s.Groups {
-		if g.GID == gid {
-			return name, true
-		}
+// other is one of the names that is not the one given, empty where there is none.
+func other(names []string, name string) string {
+	i := slices.IndexFunc(names, func(n string) bool { return n != name })
+	if i < 0 {
+		return ""
 	}
-	return "", false
+	return names[i]
 }

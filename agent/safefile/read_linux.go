@@ -9,20 +9,41 @@ import (
 )
 
 func read(path string, limit int64) ([]byte, Attr, error) {
-	return readIn(openFolder, path, limit)
+	return readBy(openFolder, path, limit)
 }
 
 func readSpooled(path string, limit int64) ([]byte, Attr, error) {
-	return readIn(openSpool, path, limit)
+	return readBy(openSpool, path, limit)
 }
 
-func readIn(open opener, path string, limit int64) ([]byte, Attr, error) {
+func readBy(open opener, path string, limit int64) ([]byte, Attr, error) {
 	f, err := open(filepath.Dir(path))
 	if err != nil {
 		return nil, Attr{}, err
 	}
 	defer f.close()
-	file, st, err := f.open(filepath.Base(path))
+	return f.read(filepath.Base(path), limit)
+}
+
+func readIn(path string, limit int64, with func(func(string) ([]byte, error))) error {
+	f, err := openFolder(path)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	with(func(name string) ([]byte, error) {
+		file := filepath.Join(path, name)
+		if err := checkName(path, name); err != nil {
+			return nil, pathError("read", file, err)
+		}
+		content, _, err := f.read(name, limit)
+		return content, pathError("read", file, err)
+	})
+	return nil
+}
+
+func (f folder) read(name string, limit int64) ([]byte, Attr, error) {
+	file, st, err := f.open(name)
 	if err != nil {
 		return nil, Attr{}, err
 	}

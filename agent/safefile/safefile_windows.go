@@ -33,6 +33,8 @@ func readModel(string, int64) (Model, error) { return Model{}, errors.ErrUnsuppo
 
 func read(string, int64) ([]byte, Attr, error) { return nil, Attr{}, errors.ErrUnsupported }
 
+func readIn(string, int64, func(func(string) ([]byte, error))) error { return errors.ErrUnsupported }
+
 func readSpooled(string, int64) ([]byte, Attr, error) { return nil, Attr{}, errors.ErrUnsupported }
 
 func (w Writer) pack(context.Context, Home, string) error { return errors.ErrUnsupported }
