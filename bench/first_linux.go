@@ -17,7 +17,8 @@ import (
 	"syscall"
 	"time"
 
-	"latchkey/controlplane"
+	"latchkey/authz"
+	"latchkey/controlplane/store"
 	"latchkey/e2e/fleet"
 	"latchkey/e2e/machine"
 )
@@ -38,7 +39,7 @@ const (
 func firstApply(ctx context.Context) ([]Row, error) {
 	row := Row{ID: "P10", What: fmt.Sprintf("first apply of %d users with keys and homes", firstUsers), Target: Target{Ratio: 1.0 / 50},
 		Floor: fmt.Sprintf("useradd -m, %d × %d", firstLoop, firstUsers/firstLoop)}
-	f, err := newFirstField(ctx, firstUsers)
+	f, err := newFirstField(ctx, firstUsers, firstPort)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +69,7 @@ type firstField struct {
 	roots []*diskRoot
 }
 
-func newFirstField(ctx context.Context, users int) (f *firstField, err error) {
+func newFirstField(ctx context.Context, users, port int) (f *firstField, err error) {
 	if err := machine.CanBoot(ctx); err != nil {
 		return nil, err
 	}
@@ -90,30 +91,56 @@ func newFirstField(ctx context.Context, users int) (f *firstField, err error) {
 	if err = f.fill(ctx); err != nil {
 		return f, err
 	}
-	f.server, err = fleet.Start(ctx, f.programs, filepath.Join(f.dir, "server"), machine.HostAddress, firstPort)
+	f.server, err = fleet.Start(ctx, f.programs, filepath.Join(f.dir, "server"), machine.HostAddress, port)
 	return f, err
 }
 
 // fill gives users their keys and lets them into the stack, in the data directory of
-// the server, which does not run yet.
+// the server, which does not run yet. One transaction does it: each action of the API
+// would wait for the disk.
 func (f *firstField) fill(ctx context.Context) error {
 	g, err := newGranter(ctx, f.dir)
 	if err != nil {
 		return err
 	}
 	defer g.close()
-	for i := range f.users {
-		arn, key := "arn:aws:iam::000000000000:user/many"+strconv.Itoa(i), firstKey(i)
-		if _, err := g.cp.CreateUserProfile(ctx, g.admin, controlplane.CreateUserProfileRequest{IamUserArn: arn, SshPublicKey: &key}); err != nil {
-			return err
-		}
-		_, err := g.cp.SetPermission(ctx, g.admin, controlplane.SetPermissionRequest{StackId: g.stack, IamUserArn: arn, AllowSsh: new(true)})
-		if err != nil {
-			return err
-		}
+	stack, err := authz.ParseStackID(g.stack)
+	if err != nil {
+		return err
 	}
-	return nil
+	return g.store.Write(ctx, store.Entry{At: time.Now(), Actor: "bench", Action: "latchkey:Fill"}, func(tx *store.Tx) error {
+		for i := range f.users {
+			if err := fillOne(ctx, tx, stack, i); err != nil {
+				return err
+			}
+		}
+		return tx.RaiseSerial(ctx, stack)
+	})
 }
+
+func fillOne(ctx context.Context, tx *store.Tx, stack authz.StackID, i int) error {
+	arn, err1 := authz.ParseARN(firstARN(i))
+	id, err2 := authz.ParseUserID(fmt.Sprintf("00000000-0000-4000-8000-%012d", i))
+	key, err3 := authz.ParseKey(firstKey(i), authz.KeyPolicy{})
+	login, err4 := authz.DeriveUsername(arn)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return err
+	}
+	uid, err := tx.AllocateUID(ctx, id, login, lowestUID, authz.MaxUID)
+	if err != nil {
+		return err
+	}
+	p := authz.Profile{ID: id, ARN: arn, Username: login, UID: uid, Keys: []authz.Key{key}}
+	if err := tx.InsertUser(ctx, p); err != nil {
+		return err
+	}
+	return tx.SetPermission(ctx, authz.Permission{Stack: stack, User: id, Level: authz.LevelIAMOnly, AllowSSH: true})
+}
+
+func firstARN(i int) string { return "arn:aws:iam::000000000000:user/many" + strconv.Itoa(i) }
+
+// lowestUID is the first that a control plane gives out by itself.
+const lowestUID authz.UID = 20000
 
 // firstKey makes a public key (RFC 8709) of which nobody needs the other half.
 func firstKey(i int) string {

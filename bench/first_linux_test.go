@@ -19,7 +19,7 @@ func TestFirstField(t *testing.T) {
 		}
 		t.Skip(err)
 	}
-	f, err := newFirstField(t.Context(), 20)
+	f, err := newFirstField(t.Context(), 20, firstPort)
 	if err != nil {
 		t.Fatal(err)
 	}

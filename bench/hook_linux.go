@@ -34,7 +34,7 @@ const (
 )
 
 func hookWarm(ctx context.Context) ([]Row, error) {
-	floor, ours, err := timeHook(ctx, "warm", warmRounds)
+	floor, ours, err := timeHook(ctx, "warm", 1, warmRounds)
 	return []Row{{
 		ID: "P1", What: "login hook, exec to exit, 3 keys, warm", Target: Target{Ratio: 3.3},
 		Floor: "static C, same file", FloorTimes: floor, Times: ours,
@@ -42,12 +42,44 @@ func hookWarm(ctx context.Context) ([]Row, error) {
 }
 
 func hookCold(ctx context.Context) ([]Row, error) {
-	floor, ours, err := timeHook(ctx, "cold", coldRounds)
+	floor, ours, err := timeHook(ctx, "cold", 1, coldRounds)
 	return []Row{{
 		ID: "P2", What: "login hook, program out of the page cache",
 		Target: Target{Ratio: 2.5, P99: 4 * time.Millisecond, AtFloor: 600 * time.Microsecond},
 		Floor:  "the same, cold", FloorTimes: floor, Times: ours,
 	}}, err
+}
+
+// The rounds of P4 are taken in turns, so that a busy moment of the machine meets both.
+const (
+	fewUsers, manyUsers = 10, 100_000
+	turns, turnRounds   = 5, 200
+)
+
+// hookMany measures P4: the hook among many key files against among few, each divided
+// by what the floor takes there.
+func hookMany(ctx context.Context) ([]Row, error) {
+	few, many := hookAmong(fewUsers), hookAmong(manyUsers)
+	for i := range turns {
+		progress("P4", i, turns)
+		for _, part := range []struct {
+			row   *Row
+			users int
+		}{{&few, fewUsers}, {&many, manyUsers}} {
+			floor, ours, err := timeHook(ctx, "warm", part.users, turnRounds)
+			if err != nil {
+				return nil, err
+			}
+			part.row.FloorTimes, part.row.Times = append(part.row.FloorTimes, floor...), append(part.row.Times, ours...)
+		}
+	}
+	progress("P4", turns, turns)
+	many.Target.Ratio = 1.1 * few.Ratio()
+	return []Row{few, many}, nil
+}
+
+func hookAmong(users int) Row {
+	return Row{ID: "P4", What: fmt.Sprintf("login hook with %d users", users), Floor: "static C, same file"}
 }
 
 // account is whose key file is read.
@@ -63,8 +95,9 @@ func benchKey(c byte) string {
 }
 
 // timeHook builds the programs and runs them in turn: the hook as it ships, with
-// its real key folder, over which only the two see one of the bench's own.
-func timeHook(ctx context.Context, mode string, rounds int) (floor, ours Times, err error) {
+// its real key folder, over which only the two see one of the bench's own, with the
+// files of so many users.
+func timeHook(ctx context.Context, mode string, users, rounds int) (floor, ours Times, err error) {
 	if os.Geteuid() != 0 {
 		return nil, nil, errors.New("root is needed, to give the hook a key folder of its own")
 	}
@@ -73,7 +106,7 @@ func timeHook(ctx context.Context, mode string, rounds int) (floor, ours Times, 
 		return nil, nil, err
 	}
 	defer os.RemoveAll(dir)
-	if err := errors.Join(build(ctx, dir), putKeys(dir)); err != nil {
+	if err := errors.Join(build(ctx, dir), putKeys(dir, users)); err != nil {
 		return nil, nil, err
 	}
 	args := []string{dir, filepath.Dir(plan.Linux().StateDir), strconv.Itoa(rounds), mode, dir + "/floor", dir + "/latchkey-keys"}
@@ -89,9 +122,22 @@ func timeHook(ctx context.Context, mode string, rounds int) (floor, ours Times, 
 }
 
 // putKeys makes, below dir, what the machine has below its /var/lib: the key
-// folder with a file of three keys.
-func putKeys(dir string) error {
-	user, err := name.ParseUsername(account)
+// folder with a file of three keys for each user, of whom account is in the middle.
+func putKeys(dir string, users int) error {
+	for i := range users {
+		login := account
+		if i != users/2 {
+			login = "user" + strconv.Itoa(i)
+		}
+		if err := putKeyFile(dir, login); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func putKeyFile(dir, login string) error {
+	user, err := name.ParseUsername(login)
 	if err != nil {
 		return err
 	}

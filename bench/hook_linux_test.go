@@ -25,7 +25,7 @@ func TestTimeHook(t *testing.T) {
 	for _, mode := range []string{"warm", "cold"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			floor, ours, err := timeHook(t.Context(), mode, 3)
+			floor, ours, err := timeHook(t.Context(), mode, 2, 3)
 			if err != nil || len(floor) != 3 || len(ours) != 3 || floor.Percentile(1) <= 0 || ours.Percentile(1) <= 0 {
 				t.Errorf("timeHook = %v, %v, %v", floor, ours, err)
 			}
