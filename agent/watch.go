@@ -17,15 +17,17 @@ const (
 	// how long it is kept waiting for that: a tool that rewrites files changes several.
 	quiet     = 100 * time.Millisecond
 	mostQuiet = time.Second
-	// rewatch is how often folders that were not there are tried again.
-	rewatch = 5 * time.Second
+	// rewatch is how often folders that were not there are tried again, though nothing
+	// was seen to happen. It wakes an idle machine, so it is rare.
+	rewatch = 5 * time.Minute
 )
 
 // Watch wakes whoever reads the channel when something managed may have changed:
 // our files, the account files, sudo's and sshd's configuration. It watches folders,
 // since a file that another is renamed over is lost to a watch on itself. A folder
-// that is not there, or comes back after it was removed, is watched from at most
-// five seconds later. What is missed is seen at the agent's next interval: watching
+// that is not there, or comes back after it was removed, is watched from the next
+// event in another of them, as that of its making in the folder above, and at most
+// five minutes later. What is missed is seen at the agent's next interval: watching
 // is for speed alone. It ends with the context.
 func Watch(ctx context.Context, l plan.Layout, log *slog.Logger) (<-chan struct{}, error) {
 	w, err := fsnotify.NewWatcher()

@@ -14,21 +14,21 @@ import (
 const (
 	idleSpans = 3
 	idleSpan  = time.Minute
-	idleSlice = 100 * time.Millisecond
+	idleSlice = 50 * time.Millisecond
+	idleSleep = time.Second
 	// In a minute the agent looks at the machine every 30 s and asks again after an
-	// answer that took 55 s. Each may fall into two slices, and the garbage collector
-	// gives memory back once or twice.
-	idleWakes = 10
+	// answer that took 55 s.
+	idleWakes = 4
 )
 
 // idleAgent measures P12: the service of a machine with one user, on which nothing
 // happens, for some minutes: the processor time of it and of what it starts, as its
-// control group counts it, the memory of its process, and in how many tenths of a second
-// of a minute it ran at all.
+// control group counts it, the memory of its process, and how often it woke after a second
+// of sleep.
 func idleAgent(ctx context.Context) ([]Row, error) {
 	cpu := Row{ID: "P12", What: "processor time of an idle agent in a minute, 0.05 % of a core", Target: Target{P99: idleSpan / 2000}}
 	memory := Row{ID: "P12", What: "its resident memory, KiB", Target: Target{Count: new(15 << 10)}}
-	awake := Row{ID: "P12", What: "tenths of a second of a minute in which it ran", Target: Target{Count: new(idleWakes)}}
+	awake := Row{ID: "P12", What: "its wake-ups in a minute: two looks, the wait for news", Target: Target{Count: new(idleWakes)}}
 	f, err := newGrantField(ctx)
 	if err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func idleAgent(ctx context.Context) ([]Row, error) {
 	}
 	for n := range idleSpans {
 		progress("P12", n, idleSpans)
-		used, ran, err := i.span(ctx)
+		used, woke, err := i.span(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -51,7 +51,7 @@ func idleAgent(ctx context.Context) ([]Row, error) {
 		if err != nil {
 			return nil, err
 		}
-		cpu.Times, awake.Counts, memory.Counts = append(cpu.Times, used), append(awake.Counts, ran), append(memory.Counts, kib)
+		cpu.Times, awake.Counts, memory.Counts = append(cpu.Times, used), append(awake.Counts, woke), append(memory.Counts, kib)
 	}
 	progress("P12", idleSpans, idleSpans)
 	return []Row{cpu, memory, awake}, nil
@@ -96,9 +96,9 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// span watches for a while: the processor time that was used, and the slices in which
-// the process ran.
-func (i *idle) span(ctx context.Context) (used time.Duration, ran int, err error) {
+// span watches for a while: the processor time that was used, and how often the process
+// woke.
+func (i *idle) span(ctx context.Context) (used time.Duration, woke int, err error) {
 	began, err := i.usage()
 	if err != nil {
 		return 0, 0, err
@@ -107,6 +107,7 @@ func (i *idle) span(ctx context.Context) (used time.Duration, ran int, err error
 	if err != nil {
 		return 0, 0, err
 	}
+	var ran time.Time
 	for end := time.Now().Add(idleSpan); time.Now().Before(end); {
 		if err := rest(ctx, idleSlice); err != nil {
 			return 0, 0, err
@@ -115,13 +116,15 @@ func (i *idle) span(ctx context.Context) (used time.Duration, ran int, err error
 		if err != nil {
 			return 0, 0, err
 		}
-		if now != last {
-			ran++
+		if now != last && time.Since(ran) > idleSleep {
+			woke++
 		}
-		last = now
+		if now != last {
+			last, ran = now, time.Now()
+		}
 	}
 	ended, err := i.usage()
-	return ended - began, ran, err
+	return ended - began, woke, err
 }
 
 // switches counts how often threads of the process went to sleep or were made to.

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"latchkey/agent/plan"
 	"latchkey/e2e/fleet"
 	"latchkey/e2e/machine"
 )
@@ -65,7 +66,8 @@ func (f *grantField) byFile(ctx context.Context, user string) error {
 	if err := f.m.Copy(ctx, filepath.Join(f.dir, user+".pub"), keys, 0o644); err != nil {
 		return err
 	}
-	if err := f.m.WriteFile(ctx, fileOnly, []byte("AuthorizedKeysCommand none\nAuthorizedKeysFile "+keys+"\n"), 0o644); err != nil {
+	text := "Match User " + user + "\n\tAuthorizedKeysCommand none\n\tAuthorizedKeysFile " + keys + "\nMatch all\n"
+	if err := f.m.WriteFile(ctx, fileOnly, []byte(text), 0o644); err != nil {
 		return err
 	}
 	return f.reloaded(ctx, user, "none")
@@ -76,7 +78,7 @@ func (f *grantField) byHook(ctx context.Context, user string) error {
 	if _, err := f.m.Run(ctx, "rm", fileOnly); err != nil {
 		return err
 	}
-	return f.reloaded(ctx, user, "/usr/bin/latchkey-keys %u %U %t %k")
+	return f.reloaded(ctx, user, plan.HookCommand(plan.Linux()))
 }
 
 // reloaded has sshd read its settings again, makes sure of what they say, and waits
@@ -85,7 +87,7 @@ func (f *grantField) reloaded(ctx context.Context, user, command string) error {
 	if _, err := f.m.Run(ctx, "systemctl", "reload", "ssh"); err != nil {
 		return err
 	}
-	if _, err := f.m.Run(ctx, "sh", "-c", `sshd -T | grep -qixF "authorizedkeyscommand $1"`, "sh", command); err != nil {
+	if _, err := f.m.Run(ctx, "sh", "-c", `sshd -T -C "user=$1,host=bench,addr=127.0.0.1" | grep -qixF "authorizedkeyscommand $2"`, "sh", user, command); err != nil {
 		return fmt.Errorf("sshd does not use %q: %w", command, err)
 	}
 	return fleet.Eventually(ctx, 10*time.Second, func() error {

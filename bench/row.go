@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,7 +42,11 @@ type Target struct {
 func (t Target) String() string {
 	var parts []string
 	if t.Ratio != 0 {
-		parts = append(parts, "p50 ≤ "+multiple(t.Ratio, 1))
+		digits := 1
+		if tenths := t.Ratio * 10; tenths != math.Round(tenths) {
+			digits = 2
+		}
+		parts = append(parts, "p50 ≤ "+multiple(t.Ratio, digits))
 	}
 	if t.P99 != 0 {
 		parts = append(parts, "p99 ≤ "+t.P99.String())
