@@ -78,6 +78,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"bulk-by-useradd":  testBulkByUseradd,
 	"bulk-taken":       testBulkTaken,
 	"bulk-killed":      testBulkKilled,
+	"one-among-many":   testOneAmongMany,
 	"home-of-other":    testHomeOfAnother,
 	"homes-silent":     testHomesSilent,
 	"homes-gone":       testHomesGone,
