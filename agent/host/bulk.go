@@ -48,6 +48,13 @@ func (l looked) taken(s plan.Step) error {
 	return nil
 }
 
+// atOnce is how many accounts are made at once on a machine that has so many. chpasswd
+// looks for each among all, and has to end within toolTime on a busy machine too.
+func atOnce(accounts int) int {
+	const most, lookups = 4000, 16_000_000
+	return max(many, min(most, lookups/(accounts+most)))
+}
+
 func others(names []string, name string) bool {
 	for _, n := range names {
 		if n != name {

@@ -46,6 +46,21 @@ func (h *Host) writeAll(steps []plan.Step) []error {
 // to an account of ours, or the other way round. What is not right at the end and is
 // nobody else's is left to createAccount.
 func (h *Host) createAccounts(ctx context.Context, steps []plan.Step) []error {
+	var errs []error
+	for len(steps) > 0 {
+		now, err := lookAccounts()
+		if err != nil {
+			return append(errs, slices.Repeat([]error{err}, len(steps))...)
+		}
+		some := steps[:min(len(steps), atOnce(len(now.accounts)))]
+		steps = steps[len(some):]
+		h.tell(some[0])
+		errs = append(errs, h.createSome(ctx, some)...)
+	}
+	return errs
+}
+
+func (h *Host) createSome(ctx context.Context, steps []plan.Step) []error {
 	b := bulk{Host: h, steps: slices.Clone(steps), errs: make([]error, len(steps)), left: make([]bool, len(steps))}
 	if err := b.begin(ctx); err == nil {
 		b.run(ctx)

@@ -92,3 +92,14 @@ func TestSoundSysusers(t *testing.T) {
 		}
 	}
 }
+
+// TestAtOnce: the more accounts there are the fewer are made at once, never too few to
+// be worth it.
+func TestAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ accounts, want int }{{0, 4000}, {40, 3960}, {4000, 2000}, {36_000, 400}, {10_000_000, many}} {
+		if got := atOnce(test.accounts); got != test.want {
+			t.Errorf("atOnce(%d) = %d, want %d", test.accounts, got, test.want)
+		}
+	}
+}

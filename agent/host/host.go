@@ -10,7 +10,6 @@ package host
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"latchkey/agent/plan"
 	"latchkey/agent/safefile"
@@ -52,16 +51,8 @@ func (h *Host) Apply(ctx context.Context, s plan.Step) error {
 // ApplyAll is Apply for steps of one kind that plan.Together found; many of them
 // are faster so. The errors are those of Apply, one for each step.
 func (h *Host) ApplyAll(ctx context.Context, steps []plan.Step) []error {
-	var errs []error
-	for some := range slices.Chunk(steps, most) {
-		errs = append(errs, h.applySome(ctx, some)...)
-	}
-	return errs
-}
-
-func (h *Host) applySome(ctx context.Context, steps []plan.Step) []error {
-	errs := make([]error, len(steps))
 	if len(steps) < many {
+		errs := make([]error, len(steps))
 		for i, s := range steps {
 			errs[i] = h.Apply(ctx, s)
 		}
@@ -69,7 +60,7 @@ func (h *Host) applySome(ctx context.Context, steps []plan.Step) []error {
 	}
 	h.tell(steps[0])
 	h.point("steps.begin")
-	copy(errs, h.applyAll(ctx, steps))
+	errs := h.applyAll(ctx, steps)
 	for i, s := range steps {
 		if errs[i] != nil {
 			errs[i] = fmt.Errorf("%s: %w", s, errs[i])
@@ -79,14 +70,9 @@ func (h *Host) applySome(ctx context.Context, steps []plan.Step) []error {
 	return errs
 }
 
-const (
-	// many is how many steps are worth another way. Fewer accounts than this useradd
-	// makes in less than half a second.
-	many = 16
-	// most is how many are done at once: chpasswd looks for each account among all
-	// that the machine has, and has to end within toolTime where they are 100,000.
-	most = 4000
-)
+// many is how many steps are worth another way. Fewer accounts than this useradd
+// makes in less than half a second.
+const many = 16
 
 func (h *Host) tell(s plan.Step) {
 	if h.Tell != nil {
