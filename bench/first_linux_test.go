@@ -29,3 +29,24 @@ func TestFirstField(t *testing.T) {
 		t.Errorf("round = %v, %v, %v", floor, ours, err)
 	}
 }
+
+// TestOneField takes two rounds of that measurement, which checks by itself that each
+// writes the one new key.
+func TestOneField(t *testing.T) {
+	if err := machine.CanBoot(t.Context()); err != nil {
+		if os.Getenv("LATCHKEY_NO_SKIP") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	f, err := newOneField(t.Context(), 3, onePort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.close()
+	for round := range 2 {
+		if took, err := f.change(t.Context(), round); err != nil || took <= 0 {
+			t.Errorf("change = %v, %v", took, err)
+		}
+	}
+}

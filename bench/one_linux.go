@@ -104,8 +104,8 @@ func (f *oneField) change(ctx context.Context, round int) (time.Duration, error)
 	began := time.Now()
 	out, err := f.root.run(ctx, "", "latchkey-agent", "apply")
 	took := time.Since(began)
-	if want := "write file " + file + ": differs\n"; err == nil && out != want {
-		err = fmt.Errorf("apply printed %q, not %q", out, want)
+	if err == nil && (!strings.HasPrefix(out, "write file "+file) || strings.Count(out, "\n") != 1) {
+		err = fmt.Errorf("apply printed %q, not one line about %s", out, file)
 	}
 	if err != nil {
 		return 0, err
