@@ -147,6 +147,10 @@ func (h *Host) setPrimary(ctx context.Context, s plan.Step, gid string) error {
 	if err != nil || strconv.FormatUint(uint64(a.GID), 10) == gid {
 		return err
 	}
+	group, err := groupOf(gid)
+	if err != nil {
+		return err
+	}
 	root := filepath.Join(h.Layout.AgentDir, accountRoot)
 	if err := h.Files.Mkdir(root, safefile.Attr{Mode: 0o700}); err != nil {
 		return err
@@ -154,7 +158,7 @@ func (h *Host) setPrimary(ctx context.Context, s plan.Step, gid string) error {
 	if err := h.Files.Link(filepath.Join(root, "etc"), h.Layout.AccountsDir); err != nil {
 		return err
 	}
-	if err := errors.Join(h.usermodIn(ctx, root, "-g", gid, "--", s.User.String()), h.cleanRoot()); err != nil {
+	if err := errors.Join(h.usermodIn(ctx, root, "-g", group, "--", s.User.String()), h.cleanRoot()); err != nil {
 		return err
 	}
 	a, _, err = account(s.User.String())
@@ -162,6 +166,18 @@ func (h *Host) setPrimary(ctx context.Context, s plan.Step, gid string) error {
 		err = fmt.Errorf("account %s has the group %d after usermod", s.User, a.GID)
 	}
 	return err
+}
+
+// groupOf is the name of a group: with a prefix and a number, usermod of shadow 4.17
+// crashes.
+func groupOf(gid string) (string, error) {
+	now, err := lookAccounts()
+	for name, g := range now.groups {
+		if strconv.FormatUint(uint64(g.GID), 10) == gid {
+			return name, err
+		}
+	}
+	return "", errors.Join(err, fmt.Errorf("there is no group with the id %s", gid))
 }
 
 // usermodIn runs usermod with a prefix, under the system's lock.
