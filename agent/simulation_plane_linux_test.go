@@ -104,7 +104,6 @@ func newSimPlane(s *sim) *simPlane {
 func (p *simPlane) Bundle(_ context.Context, epoch, serial int64, _ time.Duration) ([]byte, bool, error) {
 	if time.Now().Before(p.down) || p.newest == nil {
 		if p.s.bug.deaf {
-			p.answered++
 			return nil, false, nil
 		}
 		return nil, false, errors.New("connection refused")
