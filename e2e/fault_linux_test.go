@@ -290,6 +290,11 @@ func (x *faulty) judge(f fault, r injected, now image) (outcome string) {
 			x.isWrong("with the stored bundle %v is done and %v is not", done, undone)
 		}
 		return "told, the old bundle kept"
+	case strings.Contains(r.errs, "store intent"):
+		if slices.ContainsFunc(undone, func(subject string) bool { return ofUser(subject) && !comes(subject) }) {
+			x.isWrong("without a stored intent %v is not taken away", undone)
+		}
+		return "told, what goes is gone"
 	case f.kind != full && (len(done) > 0 || concernsOne(f.at.path) && f.kind != "EMFILE") && !together(undone):
 		x.isWrong("one fault kept %v from being done", undone)
 	}
@@ -306,6 +311,11 @@ func (x *faulty) judge(f fault, r injected, now image) (outcome string) {
 
 // ofUser tells what a user has from what is the machine's own.
 func ofUser(subject string) bool { return strings.Contains(subject, " ") }
+
+// comes tells what is given to somebody whom the old state does not know.
+func comes(subject string) bool {
+	return strings.HasPrefix(subject, "erin ") || strings.HasPrefix(subject, "fay ")
+}
 
 func ofMachine(subject string) bool { return !ofUser(subject) }
 

@@ -84,10 +84,26 @@ func (k *keysModes) through() {
 	k.revokedInHome()
 }
 
-// ofSteps are the points from the first step on: before it there is only the ledger,
-// which the other tests of kills are about.
+// ofSteps are the points from the first step to the ledger that is stored after the last
+// one. Before it there is only the ledger, which the other tests of kills are about;
+// what is stored after it depends on who logs in meanwhile.
 func ofSteps(points []string) []string {
-	return points[slices.Index(points, "step.begin#1"):]
+	points = points[slices.Index(points, "step.begin#1"):]
+	last, stored := 0, 0
+	for i, p := range points {
+		if strings.HasPrefix(p, "step.end#") || strings.HasPrefix(p, "steps.end#") {
+			last = i
+		}
+	}
+	for i, p := range points[last:] {
+		if strings.HasPrefix(p, "create#") {
+			stored++
+		}
+		if stored == 2 {
+			return points[:last+i]
+		}
+	}
+	return points
 }
 
 // want has the stack wish for a mode.

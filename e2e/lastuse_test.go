@@ -16,7 +16,7 @@ import (
 func TestUnmanaged(t *testing.T) {
 	t.Parallel()
 	const name = "unmanaged1"
-	w := newWorld(t, 8471, 47, name)
+	w := newWorld(t, 8465, 47, name)
 	w.cli("stack", "create", "one")
 	w.grant("alice", false)
 	w.grant("bob", false)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,14 +84,21 @@ func runToolWith(ctx context.Context, attr *syscall.SysProcAttr, input, tool str
 // toolFolders are the only places programs are taken from.
 var toolFolders = []string{"/usr/sbin", "/usr/bin", "/sbin", "/bin"}
 
+// toolPath finds a program, or says with errNoTool that there is none. Where a folder
+// could not be looked at, that is not known.
 func toolPath(tool string) (string, error) {
+	missing := errNoTool
 	for _, dir := range toolFolders {
 		path := filepath.Join(dir, tool)
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+		info, err := os.Stat(path)
+		switch {
+		case err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0:
 			return path, nil
+		case err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
+			missing = err
 		}
 	}
-	return "", fmt.Errorf("%s: %w", tool, errNoTool)
+	return "", fmt.Errorf("%s: %w", tool, missing)
 }
 
 // exitCode returns the code a program ended with, -1 when it did not end by itself.

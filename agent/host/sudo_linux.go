@@ -23,16 +23,21 @@ const proveTime = 20 * time.Second
 // (requirement R54). sudo-rs is taken like sudo: the proof after each change tells
 // whether it reads the file as we mean it.
 func (h *Host) lookSudo(ctx context.Context) error {
-	if _, err := toolPath("visudo"); err != nil {
+	if _, err := toolPath("visudo"); errors.Is(err, errNoTool) {
 		return plan.ErrSudoMissing
+	} else if err != nil {
+		return fmt.Errorf("%w: %v", plan.ErrSudoUnseen, err)
 	}
 	policy, err := h.sudoPolicy(ctx)
 	if err != nil {
 		return err
 	}
 	text, err := os.ReadFile(policy)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %v", plan.ErrSudoNotRead, err)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %v", plan.ErrSudoUnseen, err)
 	}
 	if folder := filepath.Dir(h.Layout.Sudoers); !includesFolder(string(text), folder) {
 		return fmt.Errorf("%w: there is no line  @includedir %s  in %s", plan.ErrSudoNotRead, folder, policy)
@@ -51,6 +56,8 @@ func (h *Host) sudoPolicy(ctx context.Context) (string, error) {
 	}
 	// Without a policy it ends with 1, but says first what it is.
 	switch kind := sudoKind(version); {
+	case kind == "" && err != nil && exitCode(err) < 0: // it was not run, or not to its end
+		return "", fmt.Errorf("%w: %v", plan.ErrSudoUnseen, err)
 	case kind == "" && err != nil:
 		return "", fmt.Errorf("%w: %v", plan.ErrSudoOther, err)
 	case kind == "":

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,7 +98,7 @@ func (d *differ) admit() {
 		}
 		if err := d.noSudoFor(g); g.Sudo && err != nil {
 			d.plan.Refused = append(d.plan.Refused, Refused{g.Username.String(), err})
-			g.Sudo = false
+			g.Sudo = errors.Is(err, ErrSudoUnseen) && d.hasSudo(g)
 		}
 		d.admitted = append(d.admitted, admitted{g, keys})
 	}
@@ -118,6 +119,11 @@ func (d *differ) waits(g authz.Grant) bool {
 func (d *differ) homeOf(u authz.Username, uid authz.UID) bool {
 	home, found := d.have.Homes[d.layout.Home(u)]
 	return found && home.Real && home.UID == uint32(uid)
+}
+
+// hasSudo reports whether our file gives a grant's sudo already.
+func (d *differ) hasSudo(g authz.Grant) bool {
+	return d.owned.Sudoers && len(Kept(rulesOf([]admitted{{Grant: g}}), d.have.Files[d.layout.Sudoers].Content)) > 0
 }
 
 // noSudoFor says why this machine cannot give sudo as a grant has it, nil when it

@@ -443,6 +443,19 @@ write file /var/lib/latchkey/authorized_keys/alice: holds what it should not
 remove file /etc/sudoers.d/90-latchkey, prove it by sudo
 refused "alice": sudo-rs reads no rule with an end
 `},
+		// Whoever has sudo keeps it while sudo does not answer, and nobody gets it.
+		{"sudo-could-not-be-looked-at", func(t *testing.T) (plan.State, plan.Ledger) {
+			s, l := settled(t)
+			s.SudoEffective, s.SudoReason = false, plan.ErrSudoUnseen
+			return s, l
+		}, func(t *testing.T) plan.Desired {
+			g := both(t)
+			g[1].Sudo = true
+			return plan.Desired{Grants: g, SSHD: true}
+		}, `
+refused "alice": sudo could not be looked at: who has sudo keeps it, and nobody gets it
+refused "bob": sudo could not be looked at: who has sudo keeps it, and nobody gets it
+`},
 		{"no-sudo-on-the-machine", func(*testing.T) (plan.State, plan.Ledger) {
 			s := fresh()
 			s.SudoEffective, s.SudoReason = false, plan.ErrSudoMissing

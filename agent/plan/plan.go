@@ -333,6 +333,7 @@ var (
 	ErrSudoersForeign = name.Refuse("sudoers_foreign", "our sudoers file exists and was not written by us")
 	ErrNoSudo         = name.Refuse("sudo_not_effective", "sudo was not found to read our folder")
 	ErrSudoMissing    = name.Refuse("sudo_missing", "sudo is not installed here")
+	ErrSudoUnseen     = name.Refuse("sudo_unseen", "sudo could not be looked at: who has sudo keeps it, and nobody gets it")
 	ErrSudoOther      = name.Refuse("sudo_other", "the sudo of this machine is neither sudo nor sudo-rs")
 	ErrSudoNotRead    = name.Refuse("sudo_not_included", "the sudo policy of this machine does not include our folder")
 	ErrSudoEnd        = name.Refuse("sudo_end", "sudo-rs reads no rule with an end")
