@@ -196,13 +196,13 @@ func testHomeOwn(t *testing.T, s *space) {
 	const home = "/home/alice"
 	must(t, os.Mkdir(home, 0o700))
 	must(t, os.Chown(home, 20001, 20001))
-	must(t, os.Mkdir(home+"/farm", 0o755))
+	must(t, os.Mkdir(home+"/links", 0o755))
 	must(t, os.WriteFile("/home/secret", []byte("root's"), 0o600))
-	for i, target := range []string{"/etc", "/etc/shadow", "/home/secret", "/", "farm", "../alice", "/nowhere", "/proc/self/mem"} {
-		must(t, os.Symlink(target, fmt.Sprintf("%s/farm/link%d", home, i)))
+	for i, target := range []string{"/etc", "/etc/shadow", "/home/secret", "/", "links", "../alice", "/nowhere", "/proc/self/mem"} {
+		must(t, os.Symlink(target, fmt.Sprintf("%s/links/link%d", home, i)))
 	}
 	must(t, os.Link("/home/secret", home+"/.bashrc"))
-	must(t, os.Link("/home/secret", home+"/farm/hard"))
+	must(t, os.Link("/home/secret", home+"/links/hard"))
 	before, etc := files(t, "/home"), owners(t, "/etc", "/home")
 	s.become(named(t, "alice", 20001, true))
 	if diff := cmp.Diff(before, files(t, "/home")); diff != "" {
