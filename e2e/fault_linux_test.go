@@ -286,12 +286,17 @@ func (x *faulty) judge(f fault, r injected, now image) (outcome string) {
 	case len(undone) > 0 && !told:
 		x.isWrong("%v is not done, and nothing was said", undone)
 	case strings.Contains(r.errs, "going on with the stored bundle"):
+		if len(undone) == 0 { // it was stored, and only its version was not
+			return "told, all done"
+		}
 		if slices.ContainsFunc(done, ofUser) || !slices.ContainsFunc(done, ofMachine) && f.kind != full {
 			x.isWrong("with the stored bundle %v is done and %v is not", done, undone)
 		}
 		return "told, the old bundle kept"
 	case strings.Contains(r.errs, "store intent"):
-		if slices.ContainsFunc(undone, func(subject string) bool { return ofUser(subject) && !comes(subject) }) {
+		if slices.ContainsFunc(undone, func(subject string) bool {
+			return ofUser(subject) && !comes(subject) && !(f.kind == full && rewritten(subject))
+		}) {
 			x.isWrong("without a stored intent %v is not taken away", undone)
 		}
 		return "told, what goes is gone"
@@ -315,6 +320,12 @@ func ofUser(subject string) bool { return strings.Contains(subject, " ") }
 // comes tells what is given to somebody whom the old state does not know.
 func comes(subject string) bool {
 	return strings.HasPrefix(subject, "erin ") || strings.HasPrefix(subject, "fay ")
+}
+
+// rewritten tells what is taken away by writing the rest of it anew, for which a full
+// disk has no room: it is kept whole, and told.
+func rewritten(subject string) bool {
+	return subject == "carol keys" || subject == "bob rule" || subject == "dave rule"
 }
 
 func ofMachine(subject string) bool { return !ofUser(subject) }
