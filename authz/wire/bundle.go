@@ -93,27 +93,37 @@ func Seal(b Bundle, signer note.Signer) ([]byte, error) {
 // accepted again, so that an agent can re-read its own cache. Signatures of keys
 // that are not trusted are passed over, so that keys can change.
 func Open(sealed []byte, trusted note.Verifiers, target Target) (Bundle, error) {
-	if len(sealed) > MaxBundle {
-		return Bundle{}, ErrTooLarge
-	}
-	n, err := note.Open(sealed, trusted)
+	text, err := prove(sealed, trusted)
 	if err != nil {
-		return Bundle{}, fmt.Errorf("%w: %v", ErrSignature, err)
-	}
-	if !exactSignatures(sealed, n) {
-		return Bundle{}, ErrSignature
-	}
-	if strings.HasPrefix(n.Text, `{"format":`) && !strings.HasPrefix(n.Text, fmt.Sprintf(`{"format":%d,`, Format)) {
-		return Bundle{}, ErrFormat
+		return Bundle{}, err
 	}
 	var b Bundle
-	if err := Decode([]byte(n.Text), &b); err != nil {
+	if err := Decode([]byte(text), &b); err != nil {
 		return Bundle{}, err
 	}
 	if err := b.check(target); err != nil {
 		return Bundle{}, err
 	}
 	return b, nil
+}
+
+// prove returns the text of a sealed bundle that a trusted key has signed, and that is
+// of our format.
+func prove(sealed []byte, trusted note.Verifiers) (string, error) {
+	if len(sealed) > MaxBundle {
+		return "", ErrTooLarge
+	}
+	n, err := note.Open(sealed, trusted)
+	if err != nil {
+		return "", fmt.Errorf("%w: %v", ErrSignature, err)
+	}
+	if !exactSignatures(sealed, n) {
+		return "", ErrSignature
+	}
+	if strings.HasPrefix(n.Text, `{"format":`) && !strings.HasPrefix(n.Text, fmt.Sprintf(`{"format":%d,`, Format)) {
+		return "", ErrFormat
+	}
+	return n.Text, nil
 }
 
 // exactSignatures reports whether the signature lines are what their signers
@@ -161,28 +171,83 @@ type Rejected struct {
 // of commands does not parse is refused sudo alone, all of it, and keeps the way in: a
 // list is never shortened, since an empty one would be no limit.
 func (b Bundle) Access() (authz.Access, []Rejected) {
+	r := b.read(func(int) (authz.Grant, bool) { return authz.Grant{}, false })
+	return r.access, r.rejected
+}
+
+// reading is what the users of a bundle were parsed into.
+type reading struct {
+	access   authz.Access
+	rejected []Rejected
+	// at is where in access the grant of each user stands, less than 0 for one of whom
+	// anything was refused; nil where the users were not sorted.
+	at     []int
+	proved int // keys
+}
+
+// read parses the users but those whose grant is known.
+func (b Bundle) read(known func(user int) (authz.Grant, bool)) reading {
 	stack, _ := authz.ParseStackID(b.Stack) // Open compared it with a parsed id
-	access := authz.Access{Stack: stack}
-	var rejected []Rejected
-	seen := map[any]bool{}
-	for _, u := range b.Users {
-		g, err := u.grant(authz.KeyPolicy{MinRSABits: b.Settings.MinRSABits, Sealed: true})
-		if err == nil && (seen[g.Username] || seen[g.UID] || seen[g.User]) {
+	r := reading{access: authz.Access{Stack: stack}, at: make([]int, len(b.Users))}
+	seen := newIdentities(len(b.Users))
+	for i, u := range b.Users {
+		r.at[i] = -1
+		g, found := known(i)
+		var err, noSudo error
+		if !found {
+			g, err = u.grant(b.keyPolicy())
+			r.proved += len(u.Keys)
+		}
+		if err == nil && !seen.add(g) {
 			err = ErrTwice
 		}
 		if err == nil {
-			seen[g.Username], seen[g.UID], seen[g.User] = true, true, true
-			g.Sudo, g.SudoCommands, err = u.sudo()
-			access.Grants = append(access.Grants, g)
+			if !found {
+				g.Sudo, g.SudoCommands, noSudo = u.sudo()
+			}
+			if noSudo == nil {
+				r.at[i] = len(r.access.Grants)
+			}
+			r.access.Grants = append(r.access.Grants, g)
+		}
+		if err == nil {
+			err = noSudo
 		}
 		if err != nil && !errors.Is(err, errNoSSH) {
-			rejected = append(rejected, Rejected{Name: u.Name, Reason: err})
+			r.rejected = append(r.rejected, Rejected{Name: u.Name, Reason: err})
 		}
 	}
-	slices.SortFunc(access.Grants, func(a, b authz.Grant) int {
-		return strings.Compare(a.Username.String(), b.Username.String())
-	})
-	return access, rejected
+	byName := func(a, b authz.Grant) int { return strings.Compare(a.Username.String(), b.Username.String()) }
+	if !slices.IsSortedFunc(r.access.Grants, byName) {
+		slices.SortFunc(r.access.Grants, byName)
+		r.at = nil
+	}
+	return r
+}
+
+// keyPolicy is what is asked of the bundle's keys.
+func (b Bundle) keyPolicy() authz.KeyPolicy {
+	return authz.KeyPolicy{MinRSABits: b.Settings.MinRSABits, Sealed: true}
+}
+
+// identities are the names, uids and ids that are taken.
+type identities struct {
+	names map[authz.Username]bool
+	uids  map[authz.UID]bool
+	users map[authz.UserID]bool
+}
+
+func newIdentities(n int) identities {
+	return identities{make(map[authz.Username]bool, n), make(map[authz.UID]bool, n), make(map[authz.UserID]bool, n)}
+}
+
+// add reports whether nothing of a grant is taken, and takes it then.
+func (d identities) add(g authz.Grant) bool {
+	if d.names[g.Username] || d.uids[g.UID] || d.users[g.User] {
+		return false
+	}
+	d.names[g.Username], d.uids[g.UID], d.users[g.User] = true, true, true
+	return true
 }
 
 // ErrTwice refuses a user whose name, uid or id another user of the bundle has.

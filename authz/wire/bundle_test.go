@@ -243,6 +243,10 @@ func FuzzOpen(f *testing.F) {
 	f.Add(sealed)
 	f.Add(bytes.ReplaceAll(sealed, []byte(":true"), []byte(":null")))
 	f.Add([]byte("{}\n\n— cp-1 AAAA\n"))
+	before, err := wire.OpenAfter(wire.Opened{}, sealed, trusted, target)
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		// The fuzzer has no key: whatever it makes is refused, but for the sealed bytes
 		// with signatures of strangers beside theirs.
@@ -264,6 +268,8 @@ func FuzzOpen(f *testing.F) {
 			}
 			b.Access()
 		}
+		accepted := 0
+		sameAsOpen(t, before, n, trusted, &accepted)
 	})
 }
 
