@@ -88,10 +88,12 @@ type Agent struct {
 	ForeignKeys func(owned plan.Ledger) map[authz.Username][]plan.ForeignFile
 
 	bundle *wire.Bundle // the newest accepted; nil before the first
-	// What the bundle says, parsed once: every look asks for it, and its keys take time.
+	opened wire.Opened  // the same with all that was proved of it: the next one need not be again
+	// What the bundle says, parsed once: every look asks for it.
 	access   authz.Access
 	rejected []wire.Rejected
 	held     *wire.Bundle // a newer one that is held; nil when none is
+	holds    authz.Access // what that one says
 	sealed   []byte
 	// When the control plane last answered: by the wall clock, for people and over a
 	// restart, and by the monotonic one.
@@ -143,12 +145,12 @@ func (a *Agent) Load() error {
 	if err != nil {
 		return err
 	}
-	b, err := a.open(sealed, seen)
+	o, err := a.open(sealed, seen)
 	if err != nil {
 		return fmt.Errorf("stored bundle: %w", err)
 	}
-	a.use(b, sealed)
-	if version := (cache.Seen{Epoch: b.Epoch, Serial: b.Serial}); version != seen {
+	a.use(o, sealed)
+	if version := (cache.Seen{Epoch: a.bundle.Epoch, Serial: a.bundle.Serial}); version != seen {
 		if err := a.Cache.SaveSeen(version); err != nil {
 			a.Log.Warn("the stored bundle's version is not stored", "reason", err)
 		}
@@ -157,18 +159,19 @@ func (a *Agent) Load() error {
 }
 
 // use makes an open bundle the one to work from.
-func (a *Agent) use(b wire.Bundle, sealed []byte) {
-	a.bundle, a.sealed, a.breaker.hash = &b, sealed, hashOf(sealed)
-	a.access, a.rejected = b.Access()
+func (a *Agent) use(o wire.Opened, sealed []byte) {
+	b := o.Bundle()
+	a.opened, a.bundle, a.sealed, a.breaker.hash = o, &b, sealed, hashOf(sealed)
+	a.access, a.rejected = o.Access()
 }
 
 // open proves a bundle, which must not be older than what was seen.
-func (a *Agent) open(sealed []byte, seen cache.Seen) (wire.Bundle, error) {
+func (a *Agent) open(sealed []byte, seen cache.Seen) (wire.Opened, error) {
 	trusted, err := a.Identity.Trusted()
 	if err != nil {
-		return wire.Bundle{}, err
+		return wire.Opened{}, err
 	}
-	return wire.Open(sealed, trusted, wire.Target{
+	return wire.OpenAfter(a.opened, sealed, trusted, wire.Target{
 		ControlPlane: a.Identity.ControlPlane, Stack: a.Identity.Stack, Epoch: seen.Epoch, Serial: seen.Serial,
 	})
 }
@@ -199,10 +202,11 @@ func (a *Agent) take(sealed []byte) (newer bool, err error) {
 	if epoch, serial := a.version(); epoch > seen.Epoch || epoch == seen.Epoch && serial > seen.Serial {
 		seen = cache.Seen{Epoch: epoch, Serial: serial} // it was not stored
 	}
-	b, err := a.open(sealed, seen)
+	o, err := a.open(sealed, seen)
 	if err != nil {
 		return false, err
 	}
+	b := o.Bundle()
 	if a.bundle != nil && a.bundle.Epoch == b.Epoch && a.bundle.Serial == b.Serial {
 		if !bytes.Equal(sealed, a.sealed) {
 			return false, ErrForked
@@ -215,16 +219,16 @@ func (a *Agent) take(sealed []byte) (newer bool, err error) {
 	}
 	if err != nil || !bytes.Equal(stored, sealed) { // the stored one was taken by apply
 		before := a.held
-		if err := a.hold(b, sealed); err != nil {
+		if err := a.hold(o, sealed); err != nil {
 			return before == nil || before.Serial != b.Serial || before.Epoch != b.Epoch, err
 		}
 	}
 	if err := a.Cache.SaveBundle(sealed, cache.Seen{Epoch: b.Epoch, Serial: b.Serial}); err != nil {
 		return false, err
 	}
-	a.use(b, sealed)
+	a.use(o, sealed)
 	a.held, a.breaker.aside = nil, false
-	a.Log.Info("bundle accepted", "epoch", b.Epoch, "serial", b.Serial, "users", len(b.Users))
+	a.Log.Info("bundle accepted", "epoch", b.Epoch, "serial", b.Serial, "users", len(b.Users), "keys_proved", o.Proved())
 	return true, nil
 }
 
@@ -235,7 +239,11 @@ func (a *Agent) forks(stored, sealed []byte, b wire.Bundle) bool {
 		return false
 	}
 	old, err := a.open(stored, cache.Seen{})
-	return err == nil && old.Epoch == b.Epoch && old.Serial == b.Serial
+	if err != nil {
+		return false
+	}
+	was := old.Bundle()
+	return was.Epoch == b.Epoch && was.Serial == b.Serial
 }
 
 // version is what the source is asked to go beyond.

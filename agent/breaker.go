@@ -124,11 +124,11 @@ func (a *Agent) loadGood() error {
 	if err != nil {
 		return err
 	}
-	b, err := a.open(sealed, cache.Seen{})
+	o, err := a.open(sealed, cache.Seen{})
 	if err != nil {
 		return fmt.Errorf("last good bundle: %w", err)
 	}
-	a.use(b, sealed)
+	a.use(o, sealed)
 	return a.loadHeld()
 }
 

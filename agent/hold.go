@@ -63,18 +63,19 @@ func massRemoval(now, next authz.Access, confirmed map[authz.UserID]bool) (losse
 
 // hold decides about a bundle that came. A held one changes nothing but that the
 // removals confirmed in it are made; ErrHeld says what it would do.
-func (a *Agent) hold(b wire.Bundle, sealed []byte) error {
+func (a *Agent) hold(o wire.Opened, sealed []byte) error {
 	if a.bundle == nil || a.TakeRemovals {
 		return nil
 	}
-	next, _ := b.Access()
+	b := o.Bundle()
+	next, _ := o.Access()
 	confirmed := confirmedIn(b)
 	at := a.at()
 	l, mass := massRemoval(a.access.At(at), next.At(at), confirmed)
 	if !mass && !massLeaving(*a.bundle, b, confirmed) {
 		return nil
 	}
-	a.held = &b
+	a.held, a.holds = &b, next
 	if err := a.Cache.SaveHeldBundle(sealed); err != nil {
 		a.Log.Warn("what the held bundle confirms would not outlive the agent", "reason", err)
 	}
@@ -93,7 +94,8 @@ func (a *Agent) loadHeld() error {
 		return err
 	}
 	epoch, serial := a.version()
-	b, err := a.open(sealed, cache.Seen{Epoch: epoch, Serial: serial})
+	o, err := a.open(sealed, cache.Seen{Epoch: epoch, Serial: serial})
+	b := o.Bundle()
 	switch {
 	case errors.Is(err, wire.ErrRollback): // a newer one was accepted since
 		return nil
@@ -101,6 +103,7 @@ func (a *Agent) loadHeld() error {
 		return fmt.Errorf("held bundle: %w", err)
 	case b.Epoch != epoch || b.Serial != serial:
 		a.held = &b
+		a.holds, _ = o.Access()
 	}
 	return nil
 }
@@ -128,8 +131,7 @@ func (a *Agent) wanted() (authz.Access, []wire.Rejected) {
 	if a.held == nil {
 		return access, a.rejected
 	}
-	next, _ := a.held.Access()
-	return withoutConfirmed(access, next, confirmedIn(*a.held)), a.rejected
+	return withoutConfirmed(access, a.holds, confirmedIn(*a.held)), a.rejected
 }
 
 // withoutConfirmed takes from the grants what next confirms: the grant where next
