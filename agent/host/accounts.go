@@ -11,6 +11,13 @@ import (
 // The readers below take the text of the account files (passwd(5), shadow(5),
 // group(5)). A line that is not whole is passed over and never makes an account.
 
+// readOnce is what the account files held when they were last read, and were read as.
+type readOnce struct {
+	text     []string
+	accounts map[string]plan.Account
+	groups   map[string]plan.Group
+}
+
 // readAccounts joins passwd, shadow and group. Of two lines with one name the
 // first counts, as it does for the system.
 func readAccounts(passwd, shadow, group string) (map[string]plan.Account, map[string]plan.Group) {

@@ -34,6 +34,9 @@ type Host struct {
 	// stuck are looks at file systems that have not answered yet.
 	stuck stuck
 	homes homes
+	// accounts and keyFiles are what was read of the account files and the key folder.
+	accounts readOnce
+	keyFiles safefile.Memory
 }
 
 // Apply makes one step true and looks whether it is. A step may be applied

@@ -37,12 +37,10 @@ func (h *Host) Observe(ctx context.Context, grants []authz.Grant, owned plan.Led
 	if err != nil {
 		return plan.State{}, fmt.Errorf("read host name: %w", err)
 	}
-	text, err := readAll(passwdFile, shadowFile, groupFile)
-	if err != nil {
+	s := plan.State{Hostname: hostname}
+	if s.Accounts, s.Groups, err = h.observeAccounts(); err != nil {
 		return plan.State{}, err
 	}
-	s := plan.State{Hostname: hostname}
-	s.Accounts, s.Groups = readAccounts(text[0], text[1], text[2])
 	if err := h.askNSS(ctx, &s, grants, owned); err != nil {
 		return plan.State{}, err
 	}
@@ -63,6 +61,20 @@ func (h *Host) Observe(ctx context.Context, grants []authz.Grant, owned plan.Led
 		return plan.State{}, err
 	}
 	return s, nil
+}
+
+// observeAccounts reads the account files. To read them as accounts takes many times as
+// long, so that is done when they have changed. The maps are not to be changed.
+func (h *Host) observeAccounts() (map[string]plan.Account, map[string]plan.Group, error) {
+	text, err := readAll(passwdFile, shadowFile, groupFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r := &h.accounts; !slices.Equal(r.text, text) {
+		r.text = text
+		r.accounts, r.groups = readAccounts(text[0], text[1], text[2])
+	}
+	return h.accounts.accounts, h.accounts.groups, nil
 }
 
 // optional reads a settings file, empty where there is none.
@@ -107,6 +119,9 @@ func (h *Host) askNSS(ctx context.Context, s *plan.State, grants []authz.Grant, 
 			keys = append(keys, g.Username.String(), g.UID.String())
 		}
 	}
+	if len(keys) > 0 {
+		s.Accounts, s.Groups = maps.Clone(s.Accounts), maps.Clone(s.Groups)
+	}
 	const atOnce = 500
 	for len(keys) > 0 {
 		some := keys[:min(atOnce, len(keys))]
@@ -141,7 +156,8 @@ func (h *Host) observeFiles() (map[string]plan.File, error) {
 	l := h.Layout
 	files := map[string]plan.File{}
 	for _, p := range []string{l.StateDir, l.KeysDir, l.Displaced, l.Sudoers, l.SSHD} {
-		err := addFile(files, p, func() ([]byte, error) {
+		status, err := safefile.StatusOf(p)
+		err = addFile(files, p, status, err, func() ([]byte, error) {
 			content, _, err := safefile.Read(p, maxOurFile)
 			return content, err
 		})
@@ -153,31 +169,55 @@ func (h *Host) observeFiles() (map[string]plan.File, error) {
 }
 
 // observeKeys adds the files of the key folder: there are as many as users, so the
-// way to it is gone once.
-func (h *Host) observeKeys(files map[string]plan.File) error {
+// way to it is gone once, and what did not change since it was read is not read again.
+func (h *Host) observeKeys(files map[string]plan.File) (faults error) {
 	dir := h.Layout.KeysDir
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("list key folder: %w", err)
-	}
-	var faults error
-	each := func(read func(string) ([]byte, error)) {
-		for _, e := range entries {
-			err := addFile(files, filepath.Join(dir, e.Name()), func() ([]byte, error) { return read(e.Name()) })
+	err := h.keyFiles.ReadIn(dir, maxOurFile, func(r safefile.Reader) {
+		var names []string
+		names, faults = r.Names()
+		for _, name := range names {
+			status, err := r.Status(name)
+			err = addFile(files, dir+"/"+name, status, err, func() ([]byte, error) { return r.Read(name, status) })
 			if faults = err; err != nil {
 				return
 			}
 		}
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	if err := safefile.ReadIn(dir, maxOurFile, each); err != nil {
-		each(func(string) ([]byte, error) { return nil, err })
+	if err != nil {
+		return observeUnread(files, dir, err)
 	}
 	return faults
 }
 
-// addFile adds what is at a path to files, nothing where nothing is.
-func addFile(files map[string]plan.File, path string, read func() ([]byte, error)) error {
-	f, err := observeFile(path, read)
+// observeUnread adds the files of a folder that can not be read safely.
+func observeUnread(files map[string]plan.File, dir string, why error) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("list key folder: %w", err)
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		status, err := safefile.StatusOf(path)
+		if err := addFile(files, path, status, err, func() ([]byte, error) { return nil, why }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addFile adds what is at a path, or why it could not be looked at, to files, nothing
+// where nothing is.
+func addFile(files map[string]plan.File, path string, s safefile.Status, err error, read func() ([]byte, error)) error {
+	var f plan.File
+	switch {
+	case err == nil:
+		f, err = observeFile(s, read)
+	case !errors.Is(err, fs.ErrNotExist) && !shortage(err):
+		f, err = plan.File{Unread: true}, nil
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -187,22 +227,12 @@ func addFile(files map[string]plan.File, path string, read func() ([]byte, error
 	return err
 }
 
-func observeFile(path string, read func() ([]byte, error)) (plan.File, error) {
-	info, err := os.Lstat(path)
+func observeFile(s safefile.Status, read func() ([]byte, error)) (f plan.File, err error) {
+	f = plan.File{UID: s.UID, GID: s.GID, Mode: s.Mode & 0o7777, Folder: s.Folder()}
 	switch {
-	case err == nil:
-	case errors.Is(err, fs.ErrNotExist), shortage(err):
-		return plan.File{}, err
-	default:
-		return plan.File{Unread: true}, nil
-	}
-	stat := info.Sys().(*syscall.Stat_t)
-	f := plan.File{UID: stat.Uid, GID: stat.Gid, Mode: stat.Mode & 0o7777}
-	switch {
-	case info.IsDir():
-		f.Folder = true
+	case f.Folder:
 		return f, nil
-	case !info.Mode().IsRegular() || stat.Nlink != 1:
+	case !s.Plain():
 		f.Odd = true
 		return f, nil
 	}
@@ -230,20 +260,59 @@ func shortage(err error) bool {
 // observeHomes looks at homes without following a link. The home of who has his
 // account and keeps it is his own matter, and there may be very many.
 func (h *Host) observeHomes(grants []authz.Grant, owned plan.Ledger, accounts map[string]plan.Account) map[string]plan.Folder {
-	homes := map[string]bool{}
-	for u, own := range owned.Accounts {
-		homes[h.Layout.Home(u)], homes[h.Layout.GoneHome(u, own.UID)] = true, true
-	}
+	var homes []string
+	kept := make(map[authz.Username]bool, len(grants))
 	for _, g := range grants {
-		own, home := owned.Accounts[g.Username], h.Layout.Home(g.Username)
-		account := accounts[g.Username.String()]
-		if own.State == plan.Present && own.UID == g.UID && account.UID == uint32(g.UID) && !account.Locked() && !own.Block {
-			delete(homes, home)
-		} else {
-			homes[home] = true
+		own, account := owned.Accounts[g.Username], accounts[g.Username.String()]
+		kept[g.Username] = own.State == plan.Present && own.UID == g.UID && account.UID == uint32(g.UID) && !account.Locked() && !own.Block
+		if _, ours := owned.Accounts[g.Username]; !ours {
+			homes = append(homes, h.Layout.Home(g.Username))
 		}
 	}
-	return h.folders(slices.Collect(maps.Keys(homes))...)
+	going := h.goneHomes()
+	for u, own := range owned.Accounts {
+		if !kept[u] {
+			homes = append(homes, h.Layout.Home(u))
+		}
+		if gone := h.Layout.GoneHome(u, own.UID); going(gone) {
+			homes = append(homes, gone)
+		}
+	}
+	return h.folders(homes...)
+}
+
+// homesListed is how long the folder of the homes may take to be listed: then what is looked
+// for is looked at name by name.
+const homesListed = time.Second
+
+// goneHomes lists the folder of the homes, which may not answer, and says of which paths
+// in it there may be something: of every one where it could not be listed.
+func (h *Host) goneHomes() func(path string) bool {
+	type answer struct {
+		names []string
+		err   error
+	}
+	base := h.Layout.HomeBase
+	listed := ask(&h.stuck, base, func() (a answer) {
+		dir, err := os.Open(base)
+		if err != nil {
+			return answer{err: err}
+		}
+		defer dir.Close()
+		a.names, a.err = dir.Readdirnames(-1)
+		return a
+	})
+	a, silent := within(listed, time.After(homesListed))
+	if err := errors.Join(a.err, silent); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return func(string) bool { return true }
+	}
+	gone := map[string]bool{}
+	for _, name := range a.names {
+		if h.Layout.IsGoneHome(name) {
+			gone[base+"/"+name] = true
+		}
+	}
+	return func(path string) bool { return gone[path] }
 }
 
 // folders looks at folders without following a link. One that does not answer, or can

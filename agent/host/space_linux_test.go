@@ -79,6 +79,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"bulk-taken":       testBulkTaken,
 	"bulk-killed":      testBulkKilled,
 	"one-among-many":   testOneAmongMany,
+	"edited":           testEdited,
 	"home-of-other":    testHomeOfAnother,
 	"homes-silent":     testHomesSilent,
 	"homes-gone":       testHomesGone,

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"path"
+	"strings"
 
 	"latchkey/authz"
 )
@@ -108,8 +109,14 @@ func (l Layout) OldHome(u authz.Username, uid authz.UID) string {
 // GoneHome is what a home is called from when it is to be removed until it is: so half
 // a home is never taken for one. No user name has a dot.
 func (l Layout) GoneHome(u authz.Username, uid authz.UID) string {
-	return l.OldHome(u, uid) + ".removed"
+	return l.OldHome(u, uid) + goneEnd
 }
+
+const goneEnd = ".removed"
+
+// IsGoneHome reports whether a name in the folder of the homes is one that GoneHome
+// gives to somebody's.
+func (l Layout) IsGoneHome(name string) bool { return strings.HasSuffix(name, goneEnd) }
 
 // Archive is the file that the home of a removed account is packed into.
 func (l Layout) Archive(u authz.Username, uid authz.UID) string {

@@ -25,23 +25,6 @@ func readBy(open opener, path string, limit int64) ([]byte, Attr, error) {
 	return f.read(filepath.Base(path), limit)
 }
 
-func readIn(path string, limit int64, with func(func(string) ([]byte, error))) error {
-	f, err := openFolder(path)
-	if err != nil {
-		return err
-	}
-	defer f.close()
-	with(func(name string) ([]byte, error) {
-		file := filepath.Join(path, name)
-		if err := checkName(path, name); err != nil {
-			return nil, pathError("read", file, err)
-		}
-		content, _, err := f.read(name, limit)
-		return content, pathError("read", file, err)
-	})
-	return nil
-}
-
 func (f folder) read(name string, limit int64) ([]byte, Attr, error) {
 	file, st, err := f.open(name)
 	if err != nil {

@@ -247,14 +247,6 @@ func Read(path string, limit int64) ([]byte, Attr, error) {
 	return content, attr, err
 }
 
-// ReadIn is Read for any number of files of one folder, which is looked at and held
-// open once: it calls with a function that reads the file of a name. Nothing may call
-// that function after with returned. The error is of the folder, and with was not
-// called then.
-func ReadIn(folder string, limit int64, with func(read func(name string) ([]byte, error))) error {
-	return on("read", folder, func(folder string) error { return readIn(folder, limit, with) })
-}
-
 // ReadSpooled is Read for a file in a spool: a folder that others than root may
 // change, as those of cron and at, and that lies in one that only root may. What
 // is read was written by others.

@@ -33,7 +33,10 @@ func readModel(string, int64) (Model, error) { return Model{}, errors.ErrUnsuppo
 
 func read(string, int64) ([]byte, Attr, error) { return nil, Attr{}, errors.ErrUnsupported }
 
-func readIn(string, int64, func(func(string) ([]byte, error))) error { return errors.ErrUnsupported }
+// Reader reads the files of a folder that is held open.
+type Reader struct{}
+
+func (m *Memory) readIn(string, int64, func(Reader)) error { return errors.ErrUnsupported }
 
 func readSpooled(string, int64) ([]byte, Attr, error) { return nil, Attr{}, errors.ErrUnsupported }
 
