@@ -41,7 +41,7 @@ func (a *Agent) Explain(ctx context.Context, user authz.Username) (Explanation, 
 			e.fact("the bundle names this user, but holds what was refused: " + r.Reason.Error())
 		}
 	}
-	e.grant(a.access, a, user)
+	granted := e.grant(a.access, a, user)
 	if _, why := a.stale(); why != nil {
 		e.fact(why.Error())
 	}
@@ -49,7 +49,7 @@ func (a *Agent) Explain(ctx context.Context, user authz.Username) (Explanation, 
 		e.fact("key " + key + " was adopted from the home on this machine")
 	}
 	e.uses(a.Cache, user)
-	e.account(have, owned, a.Layout, user)
+	e.account(have, owned, a.Layout, user, granted)
 	for _, r := range p.Refused {
 		if r.Name == user.String() {
 			e.fact("this machine leaves something out: " + r.Reason.Error())
@@ -66,7 +66,8 @@ func (a *Agent) Explain(ctx context.Context, user authz.Username) (Explanation, 
 
 func (e *Explanation) fact(text string) { e.Facts = append(e.Facts, text) }
 
-func (e *Explanation) grant(access authz.Access, a *Agent, user authz.Username) {
+// grant adds what the stack gives, and returns it.
+func (e *Explanation) grant(access authz.Access, a *Agent, user authz.Username) authz.Grant {
 	for _, g := range access.Grants {
 		if g.Username != user {
 			continue
@@ -89,12 +90,13 @@ func (e *Explanation) grant(access authz.Access, a *Agent, user authz.Username) 
 		}
 		if !g.NotAfter.IsZero() && !a.at().Before(g.NotAfter) {
 			e.fact("the permission has ended")
-			return
+			return g
 		}
 		e.LogsIn, e.Sudo = len(g.Keys) > 0, g.Sudo
-		return
+		return g
 	}
 	e.fact("the stack gives no SSH")
+	return authz.Grant{}
 }
 
 func sudoFact(g authz.Grant) string {
@@ -106,7 +108,7 @@ func sudoFact(g authz.Grant) string {
 
 // account adds what stands on the machine, which may say no where the stack says
 // yes.
-func (e *Explanation) account(have plan.State, owned plan.Ledger, l plan.Layout, user authz.Username) {
+func (e *Explanation) account(have plan.State, owned plan.Ledger, l plan.Layout, user authz.Username, g authz.Grant) {
 	own, ours := owned.Accounts[user]
 	account, exists := have.Accounts[user.String()]
 	mode := owned.KeysMode()
@@ -126,7 +128,7 @@ func (e *Explanation) account(have plan.State, owned plan.Ledger, l plan.Layout,
 	default:
 		e.fact("the account is open, made by us")
 	}
-	e.LogsIn = e.LogsIn && exists && ours && account.UID == uint32(own.UID) && !account.Locked() && keys && owned.SSHD && (have.Hook == nil || !mode.AsksHook())
+	e.LogsIn = e.LogsIn && exists && ours && account.UID == uint32(own.UID) && !account.Locked() && keys && owned.SSHD && (have.Hook == nil || !mode.AsksHook()) && !have.RefusesEnd(mode, g)
 	e.Sudo = e.Sudo && e.LogsIn && strings.Contains(string(have.Files[l.Sudoers].Content), "\n"+user.String()+" ALL=")
 	if owned.SSHD && !mode.AsksHook() {
 		e.fact("sshd gets keys in the mode " + string(mode))

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,4 +79,35 @@ func TestKeysMode(t *testing.T) {
 		t.Errorf("later: %+v", report)
 	}
 	want("later", "AuthorizedKeysFile "+layout.KeysDir+"/%u\n", 0)
+}
+
+// TestKeysMode_sshdEnd holds R11 in part: where sshd is too old to read a key with an
+// end itself, the report and explain say so of who has one, and of nobody else.
+func TestKeysMode_sshdEnd(t *testing.T) {
+	w := newWorld(t)
+	w.machine.change(func(s *plan.State) { s.SSHDEndless = true })
+	users := three()
+	users[0] = until(users[0], time.Now().Add(time.Hour))
+	b := newBundle(7, users...)
+	w.settle(b)
+	a := w.agent()
+	must(t, a.Load())
+	must(t, second(a.EnableSSHD(t.Context())))
+	b.Serial, b.Settings.KeysMode = 8, wire.KeysDirectory
+	w.issue(b)
+	report, err := w.once()
+	must(t, err)
+	want := []wire.Result{{What: "alice", Code: "sshd_end", Error: plan.ErrSSHDEnd.Error()}}
+	if diff := cmp.Diff(want, report.Refused); diff != "" {
+		t.Errorf("refused (-want +got):\n%s", diff)
+	}
+	a = w.agent()
+	must(t, a.Load())
+	for user, in := range map[string]bool{"alice": false, "bob": true} {
+		e, err := a.Explain(t.Context(), name(t, user))
+		must(t, err)
+		if told := slices.Contains(e.Facts, "this machine leaves something out: "+plan.ErrSSHDEnd.Error()); e.LogsIn != in || told == in {
+			t.Errorf("%s gets in: %t; %q", user, e.LogsIn, e.Facts)
+		}
+	}
 }

@@ -11,8 +11,9 @@ import (
 // authorized_keys format (sshd(8)), without the newline. Options come from the
 // grant alone: name.RestrictedKey, when it is restricted, and expiry-time, in UTC, when
 // it ends. sshd reads an end in UTC since 9.1; an older one refuses the whole line, so
-// the login hook judges it. The comment is the login name; nothing that a person typed
-// is in the line (requirements R2, R3, R11, R12).
+// the login hook judges it, and where sshd reads the line itself the instance tells of the
+// user. The comment is the login name; nothing that a person typed is in the line
+// (requirements R2, R3, R11, R12).
 func AuthorizedKeysLine(g Grant, k Key) string {
 	var options []string
 	if g.Restricted {

@@ -51,6 +51,35 @@ func (w *world) ends(name string) {
 	}
 }
 
+// endsWithoutHook has sshd read our folder itself. One that is too old for an end as ours
+// have it keeps bob out, and all that tells of a machine says so and what to do; in
+// command mode he is in again.
+func (w *world) endsWithoutHook(name string, old bool) {
+	w.t.Helper()
+	w.grant("bob", true)
+	w.endAt(name, "bob", time.Now().Add(time.Hour))
+	w.wantLogin(name, "bob", "in, root")
+	w.cli("stack", "settings", "one", "--keys-mode", "directory")
+	w.eventually(name+" reads the folder", func() error {
+		_, err := w.machines[name].Run(w.t.Context(), "sh", "-c", "sshd -T -C user=bob,host=localhost,addr=127.0.0.1 | grep '^authorizedkeysfile.*%u'")
+		return err
+	})
+	w.settled(name)
+	w.wantLogin(name, "alice", "in, root")
+	w.wantLogin(name, "bob", map[bool]string{true: "refused", false: "in, root"}[old])
+	for _, command := range []string{"plan", "status", "explain bob", "doctor"} {
+		out := w.run(name, "sh", "-c", "latchkey-agent "+command+" || true")
+		if told := strings.Contains(out, "sshd before 9.1 refuses a key with an end"); told != old {
+			w.t.Errorf("%s prints\n%s", command, out)
+		}
+	}
+	if got := w.doctor(name)["sshd_end"]; got != map[bool]string{true: "problem", false: "ok"}[old] {
+		w.t.Errorf("doctor finds sshd_end %s", got)
+	}
+	w.cli("stack", "settings", "one", "--keys-mode", "command")
+	w.wantLogin(name, "bob", "in, root")
+}
+
 // inZones sets the machine's zone and starts an sshd for each other one.
 func (w *world) inZones(name string) {
 	w.t.Helper()

@@ -33,6 +33,7 @@ func TestReleases(t *testing.T) {
 			w.sub("damage", func() { w.damage(name) })
 			w.sub("unsafe-hook", func() { w.unsafeHook(name) })
 			w.sub("keys", func() { w.everyKey(name) })
+			w.sub("ends-without-hook", func() { w.endsWithoutHook(name, release == "bullseye") })
 			w.sub("ends", func() { w.ends(name) })
 			w.sub("revoke", func() { w.revokeWithSession(name, func() { w.revoke("alice") }) })
 			w.sub("revert", func() { w.revert(name, before) })

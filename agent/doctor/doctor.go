@@ -64,6 +64,7 @@ var checks = []check{
 	{"sshd_running", sshdRunning},
 	{"sshd_override", sshdOverride},
 	{"sshd_dropin", sshdDropIn},
+	{"sshd_end", sshdEnd},
 	{"sshd_match", sshdMatch},
 	{"sshd_displaced", sshdDisplaced},
 	{"sshd_allow", sshdAllow},

@@ -52,6 +52,13 @@ func with(key string, values ...string) func(*Facts) {
 	return func(f *Facts) { f.Host.Logins[0].Settings[key] = values }
 }
 
+// endingWith lets alice's permission end on a machine whose sshd, this one, reads our folder.
+func endingWith(s SSHD) func(*Facts) {
+	return func(f *Facts) {
+		f.Agent.KeysMode, f.Host.Logins[0].Ends, f.Host.SSHD = plan.KeysDirectory, true, s
+	}
+}
+
 // configured puts a text in front of sshd's configuration.
 func configured(text string) func(*Facts) {
 	return func(f *Facts) {
@@ -214,6 +221,13 @@ var provoked = map[string][]struct {
 		}, Problem, "it is included inside the block Match User bob"},
 		{"no-cause", with("authorizedkeysfile"), Problem, `its authorizedkeysfile is ""`},
 		{"nobody-to-ask", func(f *Facts) { f.Host.Logins, f.Host.SSHD.Lines = nil, nil }, Warning, "may not use our drop-in"},
+	},
+	"sshd_end": {
+		{"old", endingWith(SSHD{Installed: true, Endless: true}), Problem, "sshd is older than 9.1 and refuses the keys of alice"},
+		{"not-known", endingWith(SSHD{Installed: true, EndlessErr: errSaid}), Warning, "as of alice, is not known: said so"},
+		{"new", endingWith(SSHD{Installed: true}), OK, "sshd reads keys with an end"},
+		{"nobody", func(f *Facts) { f.Agent.KeysMode, f.Host.SSHD.Endless = plan.KeysHome, true }, OK, "nobody who gets in here has an end"},
+		{"hook", func(f *Facts) { f.Host.Logins[0].Ends, f.Host.SSHD.Endless = true, true }, OK, "our hook keeps to the end"},
 	},
 	"sshd_displaced": {
 		{"another", configured("AuthorizedKeysCommand /usr/bin/eic %u %f\n"), Warning, `does not run "/usr/bin/eic %u %f" of /etc/ssh/sshd_config line 1`},

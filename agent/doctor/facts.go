@@ -114,6 +114,10 @@ type SSHD struct {
 	Lines     []Line
 	LinesErr  error
 	Running   []Process
+	// Endless says that it refuses a line of keys with an end, EndlessErr why it did not
+	// say which one it is.
+	Endless    bool
+	EndlessErr error
 }
 
 // Line is a setting of sshd's configuration as sshd reads it, files included.
@@ -154,6 +158,7 @@ type Label struct{ Path, Label string }
 type Login struct {
 	Name     string
 	UID      uint32
+	Ends     bool // the permission has an end
 	Sudo     bool
 	Rule     string // how sudo lists what the stack gives
 	KeyTypes []string

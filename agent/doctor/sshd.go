@@ -165,6 +165,35 @@ func sshdDropIn(f Facts, r *report) {
 	}
 }
 
+// sshdEnd looks whether sshd reads the keys of those whose permission has an end.
+func sshdEnd(f Facts, r *report) {
+	s := f.Host.SSHD
+	switch {
+	case !s.Installed || !f.Agent.SSHD:
+		return
+	case f.Agent.KeysMode.AsksHook():
+		r.fine("our hook keeps to the end of a permission, whatever sshd knows of it")
+		return
+	}
+	var ending []string
+	for _, l := range f.Host.Logins {
+		if l.Ends {
+			ending = append(ending, l.Name)
+		}
+	}
+	switch {
+	case len(ending) == 0:
+		r.fine("nobody who gets in here has an end")
+	case s.EndlessErr != nil:
+		r.warn("sshd -V", "whether sshd reads keys with an end, as of %s, is not known: %v", few(ending), s.EndlessErr)
+	case s.Endless:
+		r.problem("latchkey stack settings STACK --keys-mode command, or install sshd 9.1 or a newer one",
+			"sshd is older than 9.1 and refuses the keys of %s, who have an end", few(ending))
+	default:
+		r.fine("sshd reads keys with an end")
+	}
+}
+
 // waysOf says how our users get in.
 func waysOf(m plan.KeysMode) string {
 	switch m {

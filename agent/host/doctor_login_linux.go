@@ -39,7 +39,7 @@ func (h *Host) examineLogins(ctx context.Context, q doctor.Question, f *doctor.H
 		options = f.SSHD.Running[0].Options
 	}
 	for _, g := range grants {
-		l := doctor.Login{Name: g.Username.String(), UID: uint32(g.UID), Sudo: g.Sudo, Rule: plan.RuleOf(g).Listed()}
+		l := doctor.Login{Name: g.Username.String(), UID: uint32(g.UID), Ends: !g.NotAfter.IsZero(), Sudo: g.Sudo, Rule: plan.RuleOf(g).Listed()}
 		for _, k := range g.Keys {
 			l.KeyTypes = append(l.KeyTypes, k.Type())
 		}
@@ -158,6 +158,7 @@ func (h *Host) examineSSHD(ctx context.Context) doctor.SSHD {
 	if s.Installed = err == nil; !s.Installed {
 		return s
 	}
+	s.Endless, s.EndlessErr = h.sshdEndless(ctx)
 	s.Running = listeningSSHD()
 	var options []string
 	if len(s.Running) > 0 {

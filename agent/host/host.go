@@ -29,8 +29,8 @@ type Host struct {
 	// done at once, to show progress; nil tells nobody.
 	Tell func(s plan.Step)
 
-	// sudo is what the installed sudo said it is, so that it is asked once.
-	sudo seenSudo
+	// sudo and sshd are what the installed ones said they are, so that they are asked once.
+	sudo, sshd seenTool
 	// stuck are looks at file systems that have not answered yet.
 	stuck stuck
 	homes homes

@@ -55,6 +55,9 @@ func (h *Host) Observe(ctx context.Context, grants []authz.Grant, owned plan.Led
 	s.SudoEffective = s.SudoReason == nil
 	version, _ := h.sudoVersion(ctx) // lookSudo has said what is wrong
 	s.SudoEndless = sudoKind(version) == sudoRS
+	if slices.ContainsFunc(grants, func(g authz.Grant) bool { return !g.NotAfter.IsZero() }) {
+		s.SSHDEndless, _ = h.sshdEndless(ctx) // what could not be looked at is as it was
+	}
 	s.Scheduled = h.observeScheduled(owned)
 	s.Hook, s.Shell = h.checkHook(), h.checkShell()
 	if s.Processes, err = processesOf(leaving(grants, owned)); err != nil {

@@ -101,6 +101,38 @@ func toolPath(tool string) (string, error) {
 	return "", fmt.Errorf("%s: %w", tool, missing)
 }
 
+// seenTool is a program file and what it printed as its version.
+type seenTool struct {
+	file    fs.FileInfo
+	version string
+}
+
+// is reports whether the file is still the one that was asked.
+func (s *seenTool) is(file fs.FileInfo) bool {
+	return s.file != nil && os.SameFile(s.file, file) && s.file.ModTime().Equal(file.ModTime()) && s.file.Size() == file.Size()
+}
+
+// of returns the version of a program, which is asked once for each program file that is
+// found in its place. What went wrong is not kept.
+func (s *seenTool) of(tool string, ask func() (string, error)) (string, error) {
+	path, err := toolPath(tool)
+	if err != nil {
+		return "", err
+	}
+	file, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if s.is(file) {
+		return s.version, nil
+	}
+	version, err := ask()
+	if err == nil {
+		*s = seenTool{file, version}
+	}
+	return version, err
+}
+
 // exitCode returns the code a program ended with, -1 when it did not end by itself.
 func exitCode(err error) int {
 	var exit *exitError

@@ -117,6 +117,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"hook":             testHook,
 	"sshd":             testSSHD,
 	"keys-modes":       testKeysModes,
+	"sshd-end":         testSSHDEnd,
 	"displaced":        testDisplaced,
 	"break-glass":      testBreakGlass,
 	"prove-hook":       testProveHook,

@@ -137,6 +137,30 @@ func (h *Host) effectiveSSHD(ctx context.Context, user string) (map[string]strin
 	return settings, nil
 }
 
+// sshdEndless reports whether sshd refuses a line of keys with an end as ours have it.
+// Where it does not say which one it is, the answer is that of the last one that did.
+func (h *Host) sshdEndless(ctx context.Context) (bool, error) {
+	version, err := h.sshd.of("sshd", func() (string, error) { return h.askSSHD(ctx) })
+	if err != nil {
+		version = h.sshd.version
+	}
+	return endless(version), err
+}
+
+// askSSHD has sshd say which one it is. Only some have an option for that, but all begin
+// what they say of an option that they do not have with it, and end with 1.
+func (h *Host) askSSHD(ctx context.Context) (string, error) {
+	_, err := h.run(ctx, "sshd", "-?")
+	var exit *exitError
+	if errors.As(err, &exit) && strings.Contains(exit.stderr, openSSH) {
+		return exit.stderr, nil
+	}
+	if err == nil {
+		err = errors.New("sshd does not say which one it is")
+	}
+	return "", err
+}
+
 // errHook is the reason code under which an unusable login hook is reported.
 var errHook = name.Refuse("hook_unsafe", "login hook")
 

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"latchkey/agent/plan"
+	"latchkey/authz"
 )
 
 // testHook holds R58 and T-H1: what sshd would refuse to run is found before
@@ -197,5 +198,52 @@ func TestGreets(t *testing.T) {
 	}
 	if err := greets(t.Context(), "127.0.0.1:1"); err == nil {
 		t.Error("nobody greets")
+	}
+}
+
+// testSSHDEnd holds R11 in part: whether sshd reads a line with an end is asked of the
+// program that is there, once, and only where somebody has an end. What could not be
+// looked at leaves the answer as it was.
+func testSSHDEnd(t *testing.T, s *space) {
+	ending := named(t, "alice", 20001, false)
+	ending.NotAfter = time.Date(2030, 11, 22, 0, 0, 0, 0, time.UTC)
+	const usage = "unknown option -- ?; OpenSSH_8.4p1 Debian-5+deb11u3, OpenSSL 1.1.1w  11 Sep 2023; usage: sshd"
+	asked := 0
+	say := func(err error) {
+		s.Run = func(ctx context.Context, input, tool string, args ...string) (string, error) {
+			if tool != "sshd" {
+				return runTool(ctx, input, tool, args...)
+			}
+			asked++
+			return "", err
+		}
+	}
+	defer func() { s.Run, s.sshd = nil, seenTool{} }()
+	want := func(situation string, endless bool, times int, grants ...authz.Grant) {
+		t.Helper()
+		have, err := s.Observe(t.Context(), grants, s.owned)
+		must(t, err)
+		if have.SSHDEndless != endless || asked != times {
+			t.Errorf("%s: refuses an end: %t; asked %d times, want %t and %d", situation, have.SSHDEndless, asked, endless, times)
+		}
+	}
+	say(errNoTool)
+	want("not known", false, 1, ending)
+	say(&exitError{tool: "sshd", code: 1, stderr: usage})
+	want("nobody ends", false, 1, named(t, "bob", 20002, false))
+	want("old", true, 2, ending)
+	want("again", true, 2, ending)
+	another, err := os.Stat("/etc/passwd")
+	must(t, err)
+	s.sshd.file = another
+	say(context.DeadlineExceeded)
+	want("another, which does not answer", true, 3, ending)
+	say(&exitError{tool: "sshd", code: 1, stderr: "Segmentation fault"})
+	want("another, which says nothing", true, 4, ending)
+	say(&exitError{tool: "sshd", code: 1, stderr: strings.Replace(usage, "8.4", "9.1", 1)})
+	want("a newer one", false, 5, ending)
+	s.Run, s.sshd = nil, seenTool{}
+	if _, err := s.sshdEndless(t.Context()); err != nil {
+		t.Errorf("the real one: %v", err)
 	}
 }

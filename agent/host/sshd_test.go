@@ -29,6 +29,29 @@ func TestListenAddresses(t *testing.T) {
 	}
 }
 
+// TestEndless holds R11 in part.
+func TestEndless(t *testing.T) {
+	for said, want := range map[string]bool{
+		"unknown option -- ?; OpenSSH_8.4p1 Debian-5+deb11u3, OpenSSL 1.1.1w  11 Sep 2023; usage: sshd [-46DdeiqTt]": true,
+		"unknown option -- ?; OpenSSH_9.2p1 Debian-2+deb12u10, OpenSSL 3.0.20 7 Apr 2026; usage: sshd [-46DdeiqTtV]": false,
+		"OpenSSH_7.4p1, OpenSSL 1.0.2k-fips  26 Jan 2017":                                                            true,
+		"OpenSSH_9.0p1 Ubuntu-1ubuntu8, OpenSSL 3.0.5":                                                               true,
+		"OpenSSH_9.1p1":                             false,
+		"OpenSSH_9.10p1":                            false,
+		"OpenSSH_10.0p2 Debian-7, OpenSSL 3.5.7":    false,
+		"OpenSSH_for_Windows_8.6p1, LibreSSL 3.4.3": true,
+		"OpenSSH_9":                                 false,
+		"OpenSSH_":                                  false,
+		"Dropbear v2022.83":                         false,
+		"":                                          false,
+		"OpenSSH_99999999999999999999.0":            false,
+	} {
+		if got := endless(said); got != want {
+			t.Errorf("%q refuses a line with an end: %t", said, got)
+		}
+	}
+}
+
 func FuzzListenAddresses(f *testing.F) {
 	f.Add("listenaddress [::]:22\nlistenaddress 0.0.0.0:22\n")
 	f.Add("listenaddress [fe80::1%eth0]:22\r\nlistenaddress :22")

@@ -1,8 +1,6 @@
 package host
 
 import (
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
@@ -29,17 +27,6 @@ func sudoKind(version string) string {
 		}
 	}
 	return ""
-}
-
-// seenSudo is a program file and what it printed as its version.
-type seenSudo struct {
-	file    fs.FileInfo
-	version string
-}
-
-// is reports whether the file is still the one that was asked.
-func (s seenSudo) is(file fs.FileInfo) bool {
-	return s.file != nil && os.SameFile(s.file, file) && s.file.ModTime().Equal(file.ModTime()) && s.file.Size() == file.Size()
 }
 
 // listing is what `sudo -l -U USER` says a user may do.

@@ -71,22 +71,7 @@ func (h *Host) sudoPolicy(ctx context.Context) (string, error) {
 // sudoVersion runs sudo once for each program file that is found in its place: it
 // looks up the host's name even for this, which is slow where the name service is.
 func (h *Host) sudoVersion(ctx context.Context) (string, error) {
-	path, err := toolPath("sudo")
-	if err != nil {
-		return "", err
-	}
-	file, err := os.Stat(path)
-	if err != nil {
-		return "", err
-	}
-	if h.sudo.is(file) {
-		return h.sudo.version, nil
-	}
-	version, err := h.run(ctx, "sudo", "--version")
-	if err == nil {
-		h.sudo = seenSudo{file, version}
-	}
-	return version, err
+	return h.sudo.of("sudo", func() (string, error) { return h.run(ctx, "sudo", "--version") })
 }
 
 func exists(path string) bool {

@@ -51,7 +51,7 @@ func testSudoEffective(t *testing.T, s *space) {
 			if c.policy != "" {
 				s.write("/etc/sudoers", c.policy, 0o440)
 			}
-			s.Run, s.sudo = c.run, seenSudo{}
+			s.Run, s.sudo = c.run, seenTool{}
 			defer func() { s.Run = nil }()
 			inner := &space{Host: s.Host, t: t, owned: plan.NewLedger()}
 			p := inner.plan(named(t, "alice", 20001, true))
@@ -68,7 +68,7 @@ func testSudoEffective(t *testing.T, s *space) {
 	}
 
 	// sudo-rs has a policy of its own, which goes before sudo's.
-	s.Run, s.sudo = version("sudo-rs 0.2.8\n", nil), seenSudo{}
+	s.Run, s.sudo = version("sudo-rs 0.2.8\n", nil), seenTool{}
 	s.plainSudo(t)
 	s.write("/etc/sudoers-rs", root, 0o440)
 	if err := s.lookSudo(t.Context()); !errors.Is(err, plan.ErrSudoNotRead) || !strings.Contains(err.Error(), "/etc/sudoers-rs") {
@@ -81,7 +81,7 @@ func testSudoEffective(t *testing.T, s *space) {
 		asked++
 		return "Sudo version 1.9.13p3\n", nil
 	}
-	s.sudo = seenSudo{}
+	s.sudo = seenTool{}
 	for range 3 {
 		must(t, s.lookSudo(t.Context()))
 	}
@@ -198,7 +198,7 @@ func testSudoTaken(t *testing.T, s *space) {
 		"plain":                   {func() {}, ""},
 		"rule-of-others-stays":    {func() { s.write("/etc/sudoers.d/zz-theirs", "bob ALL=(root) /bin/ls\n", 0o440) }, ""},
 		"broken-file-of-others":   {func() { s.write("/etc/sudoers.d/zz-theirs", "garbage here now\n", 0o440) }, ""},
-		"no-sudo-any-more":        {func() { s.Run, s.sudo = missing, seenSudo{} }, ""},
+		"no-sudo-any-more":        {func() { s.Run, s.sudo = missing, seenTool{} }, ""},
 		"folder-not-included":     {func() { s.write("/etc/sudoers", "root ALL=(ALL:ALL) ALL\n", 0o440) }, ""},
 		"same-rule-of-others":     {func() { s.write("/etc/sudoers.d/zz-theirs", "bob"+rule, 0o440) }, "bob may still run"},
 		"same-rule-for-a-group":   {func() { s.write("/etc/sudoers.d/zz-theirs", "%bob"+rule, 0o440) }, "bob may still run"},

@@ -96,6 +96,11 @@ func (d *differ) admit() {
 			d.plan.Refused = append(d.plan.Refused, Refused{g.Username.String(), err})
 			continue
 		}
+		if d.want.SSHD && d.have.RefusesEnd(d.want.KeysMode, g) {
+			// What it refuses gives nothing, and the account stays as it is for the day on
+			// which sshd is another one: a session is not to end for this.
+			d.plan.Refused = append(d.plan.Refused, Refused{g.Username.String(), ErrSSHDEnd})
+		}
 		if err := d.noSudoFor(g); g.Sudo && err != nil {
 			d.plan.Refused = append(d.plan.Refused, Refused{g.Username.String(), err})
 			g.Sudo = errors.Is(err, ErrSudoUnseen) && d.hasSudo(g)

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"latchkey/authz"
 )
 
 // KeysMode is how sshd gets the keys of our accounts, in the word of the stack's
@@ -28,6 +30,12 @@ func (m KeysMode) orCommand() KeysMode {
 		return KeysCommand
 	}
 	return m
+}
+
+// RefusesEnd reports whether the sshd of this machine would refuse the keys of a grant in
+// this mode, because it ends.
+func (s State) RefusesEnd(m KeysMode, g authz.Grant) bool {
+	return s.SSHDEndless && !m.AsksHook() && !g.NotAfter.IsZero()
 }
 
 // Setting is one setting of sshd_config(5).

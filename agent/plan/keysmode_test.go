@@ -198,6 +198,53 @@ func TestDiff_homeRefused(t *testing.T) {
 	}
 }
 
+// TestDiff_sshdEnd holds R11 in part: where sshd reads the keys itself and is too old for
+// an end as ours have it, who has one is told, with what to do. His account and his line
+// stay as they are, for a newer sshd, and go with the end like those of others.
+func TestDiff_sshdEnd(t *testing.T) {
+	for _, mode := range modes() {
+		t.Run(string(mode), func(t *testing.T) {
+			want := both(t, mode)
+			want.Grants[0].NotAfter = end
+			s, l := fresh(), plan.NewLedger()
+			s.SSHDEndless = true
+			settle(t, &s, &l, want, end)
+			p := plan.Diff(s, want, l, layout)
+			refused := map[bool]string{false: `refused "alice": ` + plan.ErrSSHDEnd.Error() + "\n"}[mode.AsksHook()]
+			if p.String() != refused {
+				t.Errorf("plan is\n%s\nwant\n%s", p, refused)
+			}
+			if !lets(s, mustName(t, "alice"), mode) {
+				t.Error("her line is not there for a newer sshd")
+			}
+			for i, g := range want.Grants {
+				if got := s.RefusesEnd(mode, g); got != (i == 0 && !mode.AsksHook()) {
+					t.Errorf("%s is refused: %t", g.Username, got)
+				}
+			}
+			want.Grants = want.Grants[1:] // it has passed
+			p = plan.Diff(s, want, l, layout)
+			if text := p.String(); len(p.Refused) != 0 || !strings.HasPrefix(text, "remove file /var/lib/latchkey/authorized_keys/alice\n") ||
+				strings.Contains(text, "take our lines out of /home/alice") != (mode == plan.KeysHome) {
+				t.Errorf("after the end the plan is\n%s", text)
+			}
+			apply(t, &s, &l, p)
+			if lets(s, mustName(t, "alice"), mode) {
+				t.Error("after the end her line is there")
+			}
+		})
+	}
+	t.Run("not-asked", func(t *testing.T) {
+		want := both(t, plan.KeysDirectory)
+		want.Grants[0].NotAfter, want.SSHD = end, false
+		s := fresh()
+		s.SSHDEndless = true
+		if p := plan.Diff(s, want, plan.NewLedger(), layout); len(p.Refused) != 0 {
+			t.Errorf("without our drop-in refused are %v", p.Refused)
+		}
+	})
+}
+
 // TestRemoveSSHD_home: without our drop-in sshd may read the homes, so our lines go
 // first; Revert takes them too.
 func TestRemoveSSHD_home(t *testing.T) {

@@ -337,5 +337,6 @@ var (
 	ErrSudoOther      = name.Refuse("sudo_other", "the sudo of this machine is neither sudo nor sudo-rs")
 	ErrSudoNotRead    = name.Refuse("sudo_not_included", "the sudo policy of this machine does not include our folder")
 	ErrSudoEnd        = name.Refuse("sudo_end", "sudo-rs reads no rule with an end")
+	ErrSSHDEnd        = name.Refuse("sshd_end", "sshd before 9.1 refuses a key with an end where it reads the keys itself: let the stack use the keys mode command, or install a newer sshd")
 	ErrSudoUnproved   = name.Refuse("sudo_unproved", "sudo does not give what our file says")
 )

@@ -19,6 +19,10 @@ type State struct {
 	SudoReason    error
 	// SudoEndless says that the sudo here reads no rule with an end.
 	SudoEndless bool
+	// SSHDEndless says that the sshd here, where it reads the keys itself, refuses a
+	// line with an end as ours have it. It concerns grants that end alone, and is not
+	// set where sshd did not say which one it is.
+	SSHDEndless bool
 	// Shell says why the layout's shell can not be used here; nil when it can.
 	Shell error
 	// Hook says why sshd would refuse to run the login hook; nil when it would not.

@@ -17,7 +17,8 @@ func stackSettings(conn *connection) *cobra.Command {
 
 --keys-mode says how sshd gets the keys: command (the default: it asks the login hook),
 directory (it reads a root-owned folder itself) or home (it reads ~/.ssh/authorized_keys,
-with a marked block of ours beside the user's own lines).
+with a marked block of ours beside the user's own lines). Without the hook sshd before
+9.1 lets nobody in whose permission has an end; the instance reports who that is.
 
 --on-revoke says what becomes of an account whose user may not enter any more: lock (the
 default) or remove. --homes says what becomes of the home of an account that is removed:
