@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -101,6 +102,12 @@ func testKeysModes(t *testing.T, s *space) {
 	wantFile(path, string(with), 20001, 0o644)
 	wantFile("/home/bob/.ssh/authorized_keys", strings.ReplaceAll(strings.TrimPrefix(string(with), own+"\n"), " alice\n", " bob\n"), 20002, 0o600)
 
+	until := alice
+	until.NotAfter = time.Date(2099, 11, 22, 0, 0, 0, 0, time.UTC)
+	s.turn(plan.KeysHome, until, bob) // she gets an end: the line without goes
+	sooner, err := plan.SetBlock([]byte(own), []byte(authz.AuthorizedKeysLine(until, until.Keys[0])+"\n"))
+	must(t, err)
+	wantFile(path, string(sooner), 20001, 0o644)
 	s.turn(plan.KeysHome, bob) // alice is revoked
 	wantFile(path, own+"\n", 20001, 0o644)
 	s.turn(plan.KeysHome, alice, bob)

@@ -51,7 +51,8 @@ type differ struct {
 	owned    Ledger
 	layout   Layout
 	admitted []admitted
-	// keysWritten are the key files that a step which takes keys away leaves as wanted.
+	// keysWritten are the key files, those in homes too, that a step which takes keys away
+	// leaves as wanted.
 	keysWritten map[string]bool
 	// sudoTaken says that a step takes rules away, sudoWritten that it leaves exactly
 	// those wanted.

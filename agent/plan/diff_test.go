@@ -47,11 +47,7 @@ func mustName(t *testing.T, s string) authz.Username {
 
 func mustKey(t *testing.T) authz.Key {
 	t.Helper()
-	k, err := authz.ParseKey("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c", authz.KeyPolicy{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
+	return parsed(t, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c")
 }
 
 func grant(t *testing.T, user string, uid authz.UID, sudo bool) authz.Grant {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"time"
@@ -174,6 +175,36 @@ func (d *differ) takeBlocks() {
 	}
 	slices.SortFunc(steps, func(a, b Step) int { return strings.Compare(a.User.String(), b.User.String()) })
 	d.plan.Steps = append(d.plan.Steps, steps...)
+	d.takeSomeBlocks()
+}
+
+// takeSomeBlocks puts right our lines in the homes where they are more than they should
+// be: like takeSomeKeys it waits for nobody, and not for an account either, which would be
+// made for the key that goes too.
+func (d *differ) takeSomeBlocks() {
+	if !d.uses(KeysHome) {
+		return // takeBlocks takes all of them
+	}
+	for _, g := range d.admitted {
+		own, lines := d.owned.Accounts[g.Username], blockOf(g)
+		b := d.have.Blocks[g.Username]
+		if !own.Block || own.UID != g.UID || b.Err != nil || !d.homeOf(g.Username, g.UID) || !losesLines([]byte(b.Lines), lines) {
+			continue
+		}
+		s := Step{Op: OpTakeBlock, User: g.Username, UID: g.UID, Path: d.layout.InHome(g.Username), Keys: lines}
+		if len(lines) > 0 {
+			s.Why = "holds what it should not"
+		}
+		d.keysWritten[s.Path] = true
+		d.step(s)
+	}
+}
+
+// blockOf is what our block in the home of an admitted grant holds: its key file less the
+// header.
+func blockOf(g admitted) []byte {
+	_, lines, _ := bytes.Cut(g.keys, []byte("\n"))
+	return lines
 }
 
 // giveBlocks puts our lines into the homes. A home that was seen to be in no state for
@@ -183,13 +214,13 @@ func (d *differ) giveBlocks() {
 		return
 	}
 	for _, g := range d.admitted {
-		_, lines, _ := strings.Cut(string(g.keys), "\n")
+		path, lines := d.layout.InHome(g.Username), blockOf(g)
 		own, b := d.owned.Accounts[g.Username].Block, d.have.Blocks[g.Username]
 		switch {
 		case own && b.Err != nil:
 			d.plan.Refused = append(d.plan.Refused, Refused{g.Username.String(), b.Err})
-		case b.Lines != lines || b.Found != (lines != ""):
-			d.step(Step{Op: OpWriteBlock, User: g.Username, UID: g.UID, Path: d.layout.InHome(g.Username), Keys: []byte(lines)})
+		case !d.keysWritten[path] && (b.Lines != string(lines) || b.Found != (len(lines) > 0)):
+			d.step(Step{Op: OpWriteBlock, User: g.Username, UID: g.UID, Path: path, Keys: lines})
 		}
 	}
 }

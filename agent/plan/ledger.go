@@ -105,7 +105,7 @@ func (l *Ledger) Done(s Step) {
 	case OpRemoveSSHD:
 		l.NoSSHD()
 	case OpTakeBlock:
-		l.setBlock(s.User, false)
+		l.setBlock(s.User, len(s.Keys) > 0)
 	}
 }
 

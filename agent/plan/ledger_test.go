@@ -93,6 +93,8 @@ func TestLedger_claims(t *testing.T) {
 			with(modes(true, plan.KeysCommand, plan.KeysHome)), plan.Step{Op: plan.OpWriteSSHD, Mode: plan.KeysCommand}},
 		"write-block": {owned(plan.Present), block(owned(plan.Present)), block(owned(plan.Present)), plan.Step{Op: plan.OpWriteBlock, User: alice}},
 		"take-block":  {block(owned(plan.Revoked)), block(owned(plan.Revoked)), owned(plan.Revoked), plan.Step{Op: plan.OpTakeBlock, User: alice}},
+		"take-some-of-block": {block(owned(plan.Present)), block(owned(plan.Present)), block(owned(plan.Present)),
+			plan.Step{Op: plan.OpTakeBlock, User: alice, Keys: []byte("a line\n")}},
 		"remove-sshd": {with(func(l *plan.Ledger) { l.SSHD, l.SSHDLoaded = true, true }), with(func(l *plan.Ledger) { l.SSHD, l.SSHDLoaded = true, true }),
 			plan.NewLedger(), plan.Step{Op: plan.OpRemoveSSHD}},
 		"nothing-made": {owned(plan.Present), owned(plan.Present), owned(plan.Present), plan.Step{Op: plan.OpEndSessions, User: alice, UID: 20001}},

@@ -25,7 +25,7 @@ const (
 	OpRemoveFile
 	// OpTakeKeys rewrites the key file of an account that holds more than it should.
 	OpTakeKeys
-	// OpTakeBlock takes our lines out of the key file of a home.
+	// OpTakeBlock takes our lines out of the key file of a home, all but those of Keys.
 	OpTakeBlock
 	// OpTakeSudo rewrites our sudoers file with fewer rules, and sudo must agree.
 	OpTakeSudo
@@ -174,10 +174,11 @@ func (s Step) String() string {
 	switch s.Op {
 	case OpRemoveFile:
 		return "remove file " + s.Path + because(s.Why)
-	case OpTakeBlock:
-		return "take our lines out of " + s.Path
-	case OpWriteBlock:
-		return "put our lines into " + s.Path
+	case OpTakeBlock, OpWriteBlock:
+		if s.Op == OpTakeBlock && len(s.Keys) == 0 {
+			return "take our lines out of " + s.Path
+		}
+		return "put our lines into " + s.Path + because(s.Why)
 	case OpTakeSudo, OpGiveSudo:
 		return "write file " + s.Path + ", prove it by sudo" + because(s.Why)
 	case OpRemoveSudo:

@@ -29,10 +29,7 @@ func planted(user, text string) []plan.ForeignFile {
 // by the stack's wish; homes of others are never touched (requirement R28 in part).
 func TestDiff_unmanaged(t *testing.T) {
 	alice, bob := grant(t, "alice", 20001, false), grant(t, "bob", 20002, false)
-	third, err := authz.ParseKey(keyThird, authz.KeyPolicy{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	third := parsed(t, keyThird)
 	bob.Keys = []authz.Key{third}
 	const (
 		file = "/home/alice/.ssh/authorized_keys"
@@ -118,10 +115,7 @@ func TestDiff_adopted(t *testing.T) {
 		t.Errorf("alice has %d keys", keys("alice"))
 	}
 	delete(have.Foreign, bob.Username)
-	other, err := authz.ParseKey(keyOther, authz.KeyPolicy{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := parsed(t, keyOther)
 	want.Grants = []authz.Grant{alice, bob}
 	want.Grants[1].Keys = []authz.Key{other} // now it is bob's by the stack
 	make()
