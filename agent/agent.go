@@ -61,6 +61,9 @@ type Agent struct {
 	Interval time.Duration
 	// Wake asks for a look at once; see Watch. nil never does.
 	Wake <-chan struct{}
+	// Homes is told after each pass in whose homes sshd may read lines of ours; nil is told
+	// nothing.
+	Homes func(homes map[authz.Username]authz.UID)
 	// TakeRemovals takes a bundle whatever it removes; see ErrHeld.
 	TakeRemovals bool
 	// Now is the wall clock, which may be wrong. Waits do not use it.
@@ -109,9 +112,10 @@ type Agent struct {
 	clock   clock
 	glass   glass
 	beside  beside
-	untrue  error     // what the last self-test found
-	froze   bool      // the last pass found the machine frozen
-	looked  time.Time // when the last pass ended
+	untrue  error                        // what the last self-test found
+	froze   bool                         // the last pass found the machine frozen
+	looked  time.Time                    // when the last pass ended
+	homes   map[authz.Username]authz.UID // that have lines of ours since then
 
 	clockNoted bool // the last pass found the clock wrong
 }
@@ -426,6 +430,9 @@ func (a *Agent) passAndReport(ctx context.Context, out *outbox, newer bool) {
 	report, err := a.Pass(ctx)
 	a.end(completed(report, err))
 	a.looked = time.Now()
+	if a.Homes != nil {
+		a.Homes(a.homes)
+	}
 	if !newer {
 		a.contest.repaired(done(report), a.looked)
 	}

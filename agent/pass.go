@@ -61,6 +61,7 @@ func (a *Agent) LockedPass(ctx context.Context) (report wire.Report, err error) 
 	if err != nil {
 		return report, err
 	}
+	defer func() { a.homes = owned.InHomes() }()
 	report = wire.Report{Epoch: a.bundle.Epoch, Serial: a.bundle.Serial, Facts: a.Facts,
 		Steps: []wire.Result{}, Refused: []wire.Result{}}
 	a.noteClock()

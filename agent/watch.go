@@ -29,13 +29,16 @@ const (
 // event in another of them, as that of its making in the folder above, and at most
 // five minutes later. What is missed is seen at the agent's next interval: watching
 // is for speed alone. It ends with the context.
-func Watch(ctx context.Context, l plan.Layout, log *slog.Logger) (<-chan struct{}, error) {
+//
+// homes tells of the files in homes, which are watched by other means: nil when one may
+// have changed, or why not all of them are watched. A nil channel tells of none.
+func Watch(ctx context.Context, l plan.Layout, homes <-chan error, log *slog.Logger) (<-chan struct{}, error) {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, fmt.Errorf("watch files: %w", err)
 	}
 	wake := make(chan struct{}, 1)
-	watcher := watcher{w: w, layout: l, log: log, wake: wake, said: map[string]bool{}}
+	watcher := watcher{w: w, layout: l, homes: homes, log: log, wake: wake, said: map[string]bool{}}
 	watcher.add()
 	go watcher.run(ctx)
 	return wake, nil
@@ -44,6 +47,7 @@ func Watch(ctx context.Context, l plan.Layout, log *slog.Logger) (<-chan struct{
 type watcher struct {
 	w      *fsnotify.Watcher
 	layout plan.Layout
+	homes  <-chan error
 	log    *slog.Logger
 	wake   chan<- struct{}
 	said   map[string]bool // folders that are told to be missing
@@ -62,6 +66,10 @@ func (w watcher) run(ctx context.Context) {
 		case err := <-w.w.Errors:
 			// Events may be lost, so everything may have changed.
 			w.log.Warn("changes of files may have been missed", "reason", err)
+			w.tell()
+		case err := <-w.homes:
+			w.home(err)
+			w.settle(ctx)
 			w.tell()
 		case e := <-w.w.Events:
 			if w.layout.Managed(e.Name) {
@@ -85,7 +93,16 @@ func (w watcher) settle(ctx context.Context) {
 		case <-time.After(quiet):
 			return
 		case <-w.w.Events:
+		case err := <-w.homes:
+			w.home(err)
 		}
+	}
+}
+
+// home takes in what is told of homes.
+func (w watcher) home(err error) {
+	if err != nil {
+		w.log.Warn("changes of keys in homes may be seen later", "reason", err)
 	}
 }
 

@@ -6,12 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"latchkey/agent"
 	"latchkey/agent/plan"
+	"latchkey/authz"
 	"latchkey/authz/wire"
 )
 
@@ -120,7 +122,7 @@ func TestWatch(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	wake, err := agent.Watch(ctx, l, slog.New(slog.DiscardHandler))
+	wake, err := agent.Watch(ctx, l, nil, slog.New(slog.DiscardHandler))
 	must(t, err)
 	for _, c := range []struct {
 		name  string
@@ -151,6 +153,72 @@ func TestWatch(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWatch_homes: what is told of homes wakes too, and why not all of them are watched is
+// logged.
+func TestWatch_homes(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	homes, text := make(chan error), &logText{}
+	wake, err := agent.Watch(ctx, plan.Layout{AccountsDir: t.TempDir()}, homes, slog.New(slog.NewTextHandler(text, nil)))
+	must(t, err)
+	for _, told := range []error{nil, errInjected, nil} {
+		homes <- told
+		if !woken(t, wake, true) {
+			t.Errorf("told %v it is not woken", told)
+		}
+	}
+	if want := "reason=\"" + errInjected.Error(); strings.Count(text.String(), want) != 1 {
+		t.Errorf("the log is %q", text)
+	}
+}
+
+// TestRun_Homes: after each pass is told in whose homes sshd reads lines of ours, and that
+// it reads none any more.
+func TestRun_Homes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.settle(newBundle(7, three()...))
+		a := w.agent()
+		must(t, a.Load())
+		must(t, second(a.EnableSSHD(t.Context())))
+		var mu sync.Mutex
+		var told map[authz.Username]authz.UID
+		stop := w.runWith(func(a *agent.Agent) {
+			a.Homes = func(homes map[authz.Username]authz.UID) {
+				mu.Lock()
+				defer mu.Unlock()
+				told = homes
+			}
+		})
+		want := func(situation string, users ...string) {
+			t.Helper()
+			later(2 * interval)
+			mu.Lock()
+			defer mu.Unlock()
+			ok := len(told) == len(users)
+			for _, user := range users {
+				ok = ok && told[name(t, user)] != 0
+			}
+			if !ok {
+				t.Errorf("%s: told are %v, want %v", situation, told, users)
+			}
+		}
+		want("command")
+		b := newBundle(8, three()...)
+		b.Settings.KeysMode = wire.KeysHome
+		w.issue(b)
+		want("home", "alice", "bob", "carol")
+		b.Serial, b.Users = 9, b.Users[1:]
+		w.issue(b)
+		want("revoked", "bob", "carol")
+		b.Serial, b.Settings.KeysMode = 10, wire.KeysCommand
+		w.issue(b)
+		later(5 * time.Minute)
+		want("command again")
+		stop()
+	})
 }
 
 // woken waits for a wake, or for a time in which none came: a file that is ours is

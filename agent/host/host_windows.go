@@ -29,5 +29,10 @@ func (h *Host) Logins(context.Context, string) ([]wire.Use, string, error) {
 	return nil, "", errors.ErrUnsupported
 }
 
+// WatchHomes is not there for Windows: our lines lie in no homes there.
+func (h *Host) WatchHomes(context.Context) (func(map[authz.Username]authz.UID), <-chan error, error) {
+	return nil, nil, errors.ErrUnsupported
+}
+
 // ForeignKeys is not there for Windows yet: it finds none.
 func (h *Host) ForeignKeys(plan.Ledger) map[authz.Username][]plan.ForeignFile { return nil }

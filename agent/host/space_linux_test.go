@@ -118,6 +118,8 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"sshd":             testSSHD,
 	"keys-modes":       testKeysModes,
 	"sshd-end":         testSSHDEnd,
+	"homes-watched":    testHomesWatched,
+	"homes-unwatched":  testHomesUnwatched,
 	"displaced":        testDisplaced,
 	"break-glass":      testBreakGlass,
 	"prove-hook":       testProveHook,

@@ -132,6 +132,20 @@ func (l *Ledger) Outlive(now time.Time) (changed bool) {
 	return true
 }
 
+// InHomes are the accounts in whose homes sshd may read lines of ours now.
+func (l Ledger) InHomes() map[authz.Username]authz.UID {
+	homes := map[authz.Username]authz.UID{}
+	if !slices.Contains(l.modes(), KeysHome) {
+		return homes
+	}
+	for user, own := range l.Accounts {
+		if own.Block {
+			homes[user] = own.UID
+		}
+	}
+	return homes
+}
+
 // uses reports whether sshd may get keys in this mode, now or after the plan.
 func (d *differ) uses(m KeysMode) bool {
 	return d.want.SSHD && (d.want.KeysMode.orCommand() == m || slices.Contains(d.owned.modes(), m))

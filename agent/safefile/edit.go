@@ -44,6 +44,17 @@ func (w Writer) EditHome(h Home, name string, edit func(old []byte) ([]byte, err
 	return changed, pathError("edit", path, err)
 }
 
+// Hold opens a folder in a home as EditHome does, and calls use with a path that leads to
+// that folder and no other, whatever its name leads to by then, and is good for nothing
+// after the call.
+func (h Home) Hold(dir string, use func(path string) error) error {
+	path := filepath.Join(h.Path, dir)
+	if err := h.check(dir); err != nil {
+		return pathError("open", path, err)
+	}
+	return pathError("open", path, h.hold(dir, use))
+}
+
 func (h Home) check(name string) error {
 	if !filepath.IsLocal(name) || filepath.Clean(name) != name || name == "." || strings.ContainsRune(name, 0) {
 		return ErrName

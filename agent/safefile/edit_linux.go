@@ -60,6 +60,15 @@ func (w Writer) editHome(h Home, name string, edit func([]byte) ([]byte, error))
 	return w.put(f, name, content, old.attr(h), old.label, func(string) error { return old.still(f, name) })
 }
 
+func (h Home) hold(dir string, use func(path string) error) error {
+	f, err := h.open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	return use("/proc/self/fd/" + strconv.Itoa(f.fd()))
+}
+
 // open holds a folder in the home; "." is the home itself.
 func (h Home) open(dir string) (folder, error) {
 	above, err := openFolder(filepath.Dir(h.Path))

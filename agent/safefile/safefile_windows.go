@@ -45,6 +45,8 @@ func (w Writer) removeHome(context.Context, Home) error   { return errors.ErrUns
 func (w Writer) link(string, string) error                { return errors.ErrUnsupported }
 func (w Writer) unlink(string) error                      { return errors.ErrUnsupported }
 
+func (h Home) hold(string, func(string) error) error { return errors.ErrUnsupported }
+
 func readHome(Home, string) ([]byte, Attr, error) { return nil, Attr{}, errors.ErrUnsupported }
 
 func (w Writer) editHome(Home, string, func([]byte) ([]byte, error)) (bool, error) {

@@ -56,7 +56,12 @@ func (p program) run() *cobra.Command {
 			return err
 		}
 		defer release()
-		if a.Wake, err = agent.Watch(cmd.Context(), a.Layout, a.Log); err != nil {
+		homes, changed, err := p.machine().WatchHomes(cmd.Context())
+		if err != nil {
+			a.Log.Warn("changes of keys in homes are seen at the interval alone", "reason", err)
+		}
+		a.Homes = homes
+		if a.Wake, err = agent.Watch(cmd.Context(), a.Layout, changed, a.Log); err != nil {
 			a.Log.Warn("changes of files are seen at the interval alone", "reason", err)
 		}
 		return a.Run(cmd.Context())
