@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/spf13/cobra"
 
 	"latchkey/cmd/internal/cli"
@@ -20,13 +22,18 @@ func newInstance() *cobra.Command {
 
 func instanceList(conn *connection) *cobra.Command {
 	var stack string
+	var lost bool
 	cmd := &cobra.Command{
-		Use:     "list [--stack STACK]",
-		Short:   "List the instances of a stack, or all that you may see",
+		Use:   "list [--stack STACK] [--lost]",
+		Short: "List the instances of a stack, or all that you may see",
+		Long: `List the instances of a stack, or all that you may see. With --lost only those are
+listed that have not been heard of for three minutes, and the exit status is 1 if there
+are any: for whatever watches your machines. The server's log tells them too.`,
 		Example: "  latchkey instance list --stack web",
 		Args:    cli.Args(),
 	}
 	cmd.Flags().StringVar(&stack, "stack", "", "the `STACK`: a name or an id")
+	cmd.Flags().BoolVar(&lost, "lost", false, "only those that have fallen silent; exit status 1 if there are any")
 	asJSON := cli.JSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := conn.dial()
@@ -47,13 +54,28 @@ func instanceList(conn *connection) *cobra.Command {
 		if err := c.call(cmd.Context(), "DescribeInstances", req, &resp); err != nil {
 			return err
 		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), resp)
+		if lost {
+			resp.Instances = slices.DeleteFunc(resp.Instances, func(i controlplane.Instance) bool { return i.Status != statusLost })
 		}
-		return cli.Table(cmd.OutOrStdout(), []string{"HOSTNAME", "STACK", "STATUS", "OS", "AGENT", "ID"}, instanceRows(resp.Instances, names))
+		if *asJSON {
+			err = cli.JSON(cmd.OutOrStdout(), resp)
+		} else {
+			err = cli.Table(cmd.OutOrStdout(), []string{"HOSTNAME", "STACK", "STATUS", "OS", "AGENT", "ID"}, instanceRows(resp.Instances, names))
+		}
+		if err == nil && lost && len(resp.Instances) > 0 {
+			return cli.Exit(exitLost)
+		}
+		return err
 	}
 	return cmd
 }
+
+// statusLost is the API's word for an instance that has fallen silent, exitLost the
+// status that says that there is one.
+const (
+	statusLost = "connection_lost"
+	exitLost   = 1
+)
 
 func instanceRows(all []controlplane.Instance, stacks map[string]string) (rows [][]string) {
 	for _, i := range all {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/pprof"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -96,7 +97,47 @@ func serve(ctx context.Context, cfg config, out, logs io.Writer) (err error) {
 	if data.firstRun {
 		fmt.Fprintf(out, "try:\n%s\n", tryThis(data.dir, at))
 	}
+	watched, stop := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { watchInstances(watched, data.controlPlane.Watch(), log) })
+	defer func() { stop(); watching.Wait() }()
 	return run(ctx, server, listener, logs)
+}
+
+// watchEvery is how often instances are looked at for those that have fallen silent.
+const watchEvery = time.Minute
+
+// watchInstances logs which instances fall silent or do not follow, until ctx ends.
+func watchInstances(ctx context.Context, w *controlplane.Watch, log *slog.Logger) {
+	every := time.NewTicker(watchEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		turns, err := w.Look(ctx)
+		if err != nil && ctx.Err() == nil {
+			log.Error("instances are not looked at", "reason", err)
+		}
+		for _, t := range turns {
+			tellTurn(log, t)
+		}
+	}
+}
+
+// tellTurn logs one, as a warning where somebody has to see to it.
+func tellTurn(log *slog.Logger, t controlplane.Turn) {
+	about := []any{"instance", t.Instance.String(), "hostname", t.Hostname, "stack", t.Stack.String(), "seen", t.LastSeen.UTC().Format(time.RFC3339)}
+	switch t.Standing {
+	case controlplane.StandingLost:
+		log.Warn("instance has fallen silent", about...)
+	case controlplane.StandingBehind:
+		log.Warn("instance is heard and does not follow", about...)
+	default:
+		log.Info("instance keeps up again", about...)
+	}
 }
 
 // newServer wires the parts.

@@ -7,7 +7,9 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptrace"
 	"path/filepath"
@@ -17,7 +19,9 @@ import (
 
 	"latchkey/authz"
 	"latchkey/authz/wire"
+	"latchkey/cmd/internal/cli"
 	"latchkey/controlplane"
+	"latchkey/controlplane/store"
 )
 
 // running is a server in this process.
@@ -29,8 +33,14 @@ type running struct {
 
 func startServer(t *testing.T) *running {
 	t.Helper()
+	return startServerAt(t, filepath.Join(t.TempDir(), "data"))
+}
+
+// startServerAt starts one on a data directory, which may be there already.
+func startServerAt(t *testing.T, dir string) *running {
+	t.Helper()
 	cfg := defaultConfig()
-	cfg.DataDir, cfg.Listen = filepath.Join(t.TempDir(), "data"), "127.0.0.1:0"
+	cfg.DataDir, cfg.Listen = dir, "127.0.0.1:0"
 	ctx, stop := context.WithCancel(context.Background())
 	t.Cleanup(stop)
 	out, said := io.Pipe()
@@ -138,5 +148,66 @@ func TestStopLetsWaitersGo(t *testing.T) {
 	}
 	if got := <-answer; got != "304 Not Modified" {
 		t.Errorf("the instance got %q", got)
+	}
+}
+
+// TestInstanceList_Lost holds T-L14 in part: an instance that has fallen silent is listed,
+// and the exit status says so to whatever watches the machines.
+func TestInstanceList_Lost(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	r := startServerAt(t, dir)
+	id, key := r.join(t)
+	r.poll(t, id, key, "", func() {})
+	list := func() (out string, err error) {
+		var text bytes.Buffer
+		cmd := newCommand()
+		cmd.SetOut(&text)
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		cmd.SetArgs([]string{"--data-dir", dir, "instance", "list", "--lost"})
+		err = cmd.ExecuteContext(t.Context())
+		return text.String(), err
+	}
+	if out, err := list(); err != nil || strings.Contains(out, id.String()) {
+		t.Errorf("just seen: %v\n%s", err, out)
+	}
+	r.stop()
+	if err := <-r.ended; err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), filepath.Join(dir, "latchkey.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Observe(t.Context(), func(o store.Observation) error { return o.SetLastSeen(t.Context(), id, time.Now().Add(-time.Hour)) })
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	r = startServerAt(t, dir)
+	var exit *cli.ExitError
+	if out, err := list(); !errors.As(err, &exit) || exit.Code != 1 || !strings.Contains(out, id.String()) {
+		t.Errorf("seen an hour ago: %v\n%s", err, out)
+	}
+	r.stop()
+	if err := <-r.ended; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTellTurn is what the server's log says of instances (T-L14 in part).
+func TestTellTurn(t *testing.T) {
+	var log bytes.Buffer
+	for _, standing := range []controlplane.Standing{controlplane.StandingLost, controlplane.StandingBehind, controlplane.StandingWell} {
+		tellTurn(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}})), controlplane.Turn{Hostname: "web-1", Standing: standing, LastSeen: time.Unix(0, 0)})
+	}
+	const about = ` instance="" hostname=web-1 stack="" seen=1970-01-01T00:00:00Z` + "\n"
+	want := `level=WARN msg="instance has fallen silent"` + about + `level=WARN msg="instance is heard and does not follow"` + about +
+		`level=INFO msg="instance keeps up again"` + about
+	if log.String() != want {
+		t.Errorf("the log says\n%swant\n%s", log.String(), want)
 	}
 }

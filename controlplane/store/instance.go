@@ -183,6 +183,14 @@ func (v View) Receipts(ctx context.Context, id authz.InstanceID) ([]Receipt, err
 		id.String())
 }
 
+// LastReceipts returns the newest receipt of each instance that has sent one, without
+// its body.
+func (v View) LastReceipts(ctx context.Context) ([]Receipt, error) {
+	return list(ctx, v, scanReceipt, `
+		SELECT instance_id, epoch, serial, received_at, NULL FROM receipts
+		WHERE id IN (SELECT max(id) FROM receipts GROUP BY instance_id)`)
+}
+
 func scanReceipt(s scanner) (r Receipt, err error) {
 	var id string
 	var at int64
