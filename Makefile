@@ -8,7 +8,9 @@ MAKEFLAGS += --no-print-directory
 # The commit is the version where there is no tag, and a copy without git has none.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 # Nothing of this machine goes into a program, so that anybody can build the same.
-BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=$(if $(filter unknown,$(VERSION)),false,true) -ldflags "-s -w -X main.version=$(VERSION)"
+AS_IS := -trimpath -buildvcs=$(if $(filter unknown,$(VERSION)),false,true) -ldflags "-s -w -X main.version=$(VERSION)"
+BUILD := CGO_ENABLED=0 go build $(AS_IS)
+PAGES := CGO_ENABLED=0 go run $(AS_IS) -tags manual
 
 # What makes namespaces, users and mounts runs as root. Programs are built before
 # that, as the user, and a go command inside gets a build cache of its own, so
@@ -40,6 +42,15 @@ build: ## the three programs, into bin
 	@$(BUILD) -o bin/latchkey-keys ./cmd/keys
 	@echo "build: $(VERSION) in bin"
 
+# Each program but the hook, built with the tag manual, writes its own pages.
+.PHONY: man
+man: ## the manual pages, into bin/man (man -M bin/man latchkey)
+	@rm -rf bin/man
+	@$(PAGES) ./cmd/controlplane bin/man/man1
+	@$(PAGES) ./cmd/agent bin/man/man8
+	@sed 's/@VERSION@/$(VERSION)/' packaging/man/latchkey-keys.8 >bin/man/man8/latchkey-keys.8
+	@echo "man: $$(find bin/man -type f | wc -l) pages in bin/man"
+
 .PHONY: needs
 needs: ## install the Debian packages that the rest needs (asks sudo only if one is missing)
 	@sh packaging/needs.sh
@@ -53,6 +64,7 @@ check: ## formatting, and go vet for Linux and Windows
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then printf 'gofmt would change:\n%s\n' "$$unformatted" >&2; exit 1; fi
 	@go vet ./...
 	@GOOS=windows go vet ./...
+	@go vet -tags manual ./cmd/...
 	@for module in $(MODULES); do (cd $$module && go vet ./...); done
 	@echo "check: gofmt and go vet have nothing to say"
 

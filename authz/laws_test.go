@@ -49,9 +49,10 @@ var modules = []module{
 
 	// The programs.
 	{path: "cmd/internal/cli", imports: "authz/name"},
+	{path: "cmd/internal/manual"},
 	{path: "cmd/keys", imports: "authz/name agent/hook"},
-	{path: "cmd/agent", imports: "authz/... agent/... cmd/internal/cli"},
-	{path: "cmd/controlplane", imports: "authz/... controlplane/... cmd/internal/cli"},
+	{path: "cmd/agent", imports: "authz/... agent/... cmd/internal/cli cmd/internal/manual"},
+	{path: "cmd/controlplane", imports: "authz/... controlplane/... cmd/internal/cli cmd/internal/manual"},
 
 	// Whole machines and measurements. They run the built programs and may look
 	// into both sides.
@@ -106,8 +107,8 @@ var wrappers = []wrapper{
 	{"github.com/open-policy-agent/opa", "bench/peers"},
 	{"github.com/prometheus/client_golang", "cmd/controlplane"},
 	{"github.com/goccy/go-yaml", "cmd/internal/cli"},
-	{"github.com/spf13/cobra", "cmd/internal/cli cmd/agent cmd/controlplane"}, // commands are values of its type
-	{"github.com/spf13/pflag", "cmd/internal/cli cmd/controlplane"},
+	{"github.com/spf13/cobra", "cmd/internal/cli cmd/internal/manual cmd/agent cmd/controlplane"}, // commands are values of its type
+	{"github.com/spf13/pflag", "cmd/internal/cli cmd/internal/manual cmd/controlplane"},
 }
 
 // testLibraries may be imported by every test, and those that nobody wraps by
