@@ -49,6 +49,7 @@ func sample() *cobra.Command {
 		fail("hinted", cli.Hint(errors.New("no server"), "start one")),
 		fail("odd", errors.New("name \x1b[2J\nroot")),
 		fail("two", errors.Join(errors.New("first"), errors.New("second"))),
+		fail("both", errors.Join(fmt.Errorf("%w: %w", errors.New("not kept"), errors.New("is for all")), errors.New("other"))),
 		fail("changes", cli.Exit(2)),
 		cli.Group(&cobra.Command{Use: "user"}, show))
 }
@@ -65,14 +66,14 @@ func run(ctx context.Context, args ...string) string {
 func TestErrors(t *testing.T) {
 	help := "hint: prog serve --help shows the usage and an example\n"
 	for _, tt := range []struct{ args, want string }{
-		{"", "exit 2\nprog: prog needs a command\nhint: one of: changes, completion, hinted, odd, plain, serve, two, user, wait\n"},
+		{"", "exit 2\nprog: prog needs a command\nhint: one of: both, changes, completion, hinted, odd, plain, serve, two, user, wait\n"},
 		{"serv --x", "exit 2\nprog: prog has no command \"serv\"\nhint: did you mean prog serve?\n"},
 		{"user", "exit 2\nprog: prog user needs a command\nhint: one of: show\n"},
 		{"user nothing", "exit 2\nprog: prog user has no command \"nothing\"\nhint: one of: show\n"},
 		{"user show", "exit 2\nprog: prog user show needs USER\nhint: prog user show --help shows the usage and an example\n"},
 		{"user show a b c", "exit 2\nprog: prog user show takes no argument \"c\"\nhint: prog user show --help shows the usage and an example\n"},
 		{"user show a b", "exit 0\n"},
-		{"help nothing", "exit 2\nprog: prog has no command \"nothing\"\nhint: one of: changes, completion, hinted, odd, plain, serve, two, user, wait\n"},
+		{"help nothing", "exit 2\nprog: prog has no command \"nothing\"\nhint: one of: both, changes, completion, hinted, odd, plain, serve, two, user, wait\n"},
 		{"completion fish-and-chips", "exit 2\nprog: prog completion has no command \"fish-and-chips\"\nhint: one of: bash, fish, powershell, zsh\n"},
 		{"--bogus", "exit 2\nprog: prog has no flag --bogus\nhint: prog --help shows the usage and an example\n"},
 		{"serve --bogus", "exit 2\nprog: prog serve has no flag --bogus\n" + help},
@@ -85,6 +86,7 @@ func TestErrors(t *testing.T) {
 		{"hinted", "exit 1\nprog: no server\nhint: start one\n"},
 		{"odd", "exit 1\nprog: name \\x1b[2J\\nroot\n"},
 		{"two", "exit 1\nprog: first\nprog: second\n"},
+		{"both", "exit 1\nprog: not kept: is for all\nprog: other\n"},
 		{"changes", "exit 2\n"},
 	} {
 		t.Run(strings.ReplaceAll("args "+tt.args, " ", "-"), func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -96,15 +97,19 @@ func report(cmd *cobra.Command, err error) int {
 	return code
 }
 
-// facts returns the texts of a joined error, or the one text.
+// facts returns the texts of a joined error, or the one text. A text made of several
+// errors by fmt.Errorf is one.
 func facts(err error) []string {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []string{err.Error()}
 	}
-	var all []string
+	var all, texts []string
 	for _, e := range joined.Unwrap() {
-		all = append(all, facts(e)...)
+		all, texts = append(all, facts(e)...), append(texts, e.Error())
+	}
+	if err.Error() != strings.Join(texts, "\n") {
+		return []string{err.Error()}
 	}
 	return all
 }
