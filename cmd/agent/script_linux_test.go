@@ -29,8 +29,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs testdata/script in a space of its own, as a child: private
-// mounts in which /var is empty and /etc and /home cannot be written, and a
-// network without a way out. So no command can touch this machine. Beside
+// mounts in which /run and /var are empty and /etc and /home cannot be written,
+// and a network without a way out. So no command can touch this machine. Beside
 // testscript's own commands there are:
 //
 //	refused CODE PROG…   run; it must fail with this status, print nothing, say on
@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 //	                     everything as it was
 //	enrolled [SERIAL]    make the machine one that enrolled and, with a serial, has
 //	                     a bundle that names alice and, for a bad reason, Mallory
+//	etc                  let /etc be a copy that can be written, until the script ends
 //	running              be another agent that runs, until the script ends
 //	terminate            send SIGTERM to what runs in the background
 func TestScripts(t *testing.T) {
@@ -54,8 +55,14 @@ func TestScripts(t *testing.T) {
 	must(t, os.Mkdir(filepath.Join(above, filepath.Base(freeze)), 0o755))
 	must(t, syscall.Mount("overlay", "/etc", "overlay", syscall.MS_RDONLY, "lowerdir="+above+":/etc"))
 	must(t, syscall.Mount("tmpfs", freeze, "tmpfs", 0, "mode=755"))
-	must(t, syscall.Mount("tmpfs", "/var", "tmpfs", 0, "mode=755"))
-	must(t, os.Mkdir("/var/lib", 0o755))
+	// And the login hook, which is not run here.
+	beside := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(beside, filepath.Base(layout.Hook)), []byte("#!/bin/sh\n"), 0o755))
+	must(t, syscall.Mount("overlay", filepath.Dir(layout.Hook), "overlay", syscall.MS_RDONLY, "lowerdir="+beside+":"+filepath.Dir(layout.Hook)))
+	for folder, inside := range map[string]string{"/var": "/var/lib", "/run": "/run/sshd"} {
+		must(t, syscall.Mount("tmpfs", folder, "tmpfs", 0, "mode=755"))
+		must(t, os.Mkdir(inside, 0o755))
+	}
 	// The scripts start the program as the user nobody too.
 	path, err := exec.LookPath("latchkey-agent")
 	must(t, err)
@@ -69,7 +76,7 @@ func TestScripts(t *testing.T) {
 			return os.RemoveAll(layout.StateDir)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"refused": refused, "enrolled": enrolled, "running": running, "terminate": terminate,
+			"refused": refused, "enrolled": enrolled, "etc": etc, "running": running, "terminate": terminate,
 		},
 	})
 }
@@ -183,6 +190,16 @@ func enrolled(ts *testscript.TestScript, neg bool, args []string) {
 		Log: wire.LogHead{Root: "00"}, Confirmed: []string{}}, signer)
 	ts.Check(err)
 	ts.Check(dir.SaveBundle(sealed, cache.Seen{Epoch: 1, Serial: serial}))
+}
+
+func etc(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: etc")
+	}
+	copied := ts.MkAbs("etc")
+	ts.Check(ts.Exec("cp", "-a", "/etc", copied))
+	ts.Check(syscall.Mount(copied, "/etc", "", syscall.MS_BIND, ""))
+	ts.Defer(func() { ts.Check(syscall.Unmount("/etc", syscall.MNT_DETACH)) })
 }
 
 func running(ts *testscript.TestScript, neg bool, args []string) {

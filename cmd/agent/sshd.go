@@ -65,6 +65,9 @@ func (p program) enableSSHD(cmd *cobra.Command, keep bool) error {
 	if command == "" {
 		return cli.Hint(errors.New("sshd has no AuthorizedKeysCommand of another: there is nothing to keep"), "latchkey-agent sshd enable")
 	}
+	if err := plan.CheckDisplaced(command); err != nil {
+		return cli.Hint(err, "have sshd ask a script of root's that runs it, with %u, %U, %t, %k and %f as plain words")
+	}
 	err = p.changeSSHD(cmd, func(a *agent.Agent, ctx context.Context) ([]wire.Result, error) {
 		return a.EnableSSHDKeeping(ctx, command)
 	})
