@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -13,6 +12,9 @@ import (
 	"latchkey/authz/wire"
 	"latchkey/cmd/internal/cli"
 )
+
+// maxToken bounds the file of a join token, in bytes; a token has about 100.
+const maxToken = 4 << 10
 
 func (p program) enroll() *cobra.Command {
 	var server, tokenFile string
@@ -38,11 +40,11 @@ func (p program) join(cmd *cobra.Command, server, tokenFile string) error {
 	if err != nil {
 		return cli.Usage("https://HOST:PORT, as latchkey serve printed it", "%s", err)
 	}
-	text, err := readToken(cmd.InOrStdin(), tokenFile)
+	text, err := cli.Read(cmd.InOrStdin(), tokenFile, maxToken)
 	if err != nil {
 		return cli.Usage("latchkey token create --stack NAME makes one", "%s", err)
 	}
-	token, err := wire.ParseJoinToken(text)
+	token, err := wire.ParseJoinToken(string(text))
 	if err != nil {
 		return cli.Usage("latchkey token create --stack NAME makes one", "%s", err)
 	}
@@ -59,21 +61,6 @@ func (p program) join(cmd *cobra.Command, server, tokenFile string) error {
 	cmd.Printf("instance %s joined stack %s\n", identity.Instance, cli.Text(identity.StackName))
 	cmd.Println("next: latchkey-agent sshd enable; systemctl enable --now latchkey-agent")
 	return nil
-}
-
-// readToken reads at most 4 KiB; a token is about 100 bytes.
-func readToken(stdin io.Reader, path string) (string, error) {
-	in := stdin
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return "", err
-		}
-		defer f.Close()
-		in = f
-	}
-	text, err := io.ReadAll(io.LimitReader(in, 4<<10))
-	return string(text), err
 }
 
 func (p program) facts(server string) wire.Facts {

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
@@ -54,7 +52,7 @@ type entry struct {
 }
 
 func readConfig(path string) ([]entry, error) {
-	data, err := readBounded(path)
+	data, err := Read(nil, path, maxConfig)
 	if err != nil {
 		return nil, Usage("", "--config: %v", err)
 	}
@@ -71,19 +69,6 @@ func readConfig(path string) ([]entry, error) {
 		all = append(all, more...)
 	}
 	return all, nil
-}
-
-func readBounded(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
-	if err == nil && len(data) > maxConfig {
-		err = fmt.Errorf("%s is larger than %d bytes", path, maxConfig)
-	}
-	return data, err
 }
 
 func configEntries(path string, body ast.Node) ([]entry, error) {
