@@ -19,27 +19,24 @@ func newExplain() *cobra.Command {
 	}
 	conn := connectionFlags(cmd)
 	asJSON := cli.JSONFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := conn.dial()
+	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
+		arn, err := c.userARN(args[0])
 		if err != nil {
 			return err
 		}
-		var req controlplane.ExplainAccessRequest
-		if req.IamUserArn, err = c.userARN(args[0]); err != nil {
-			return err
-		}
-		if req.StackId, err = c.stackID(cmd.Context(), args[1]); err != nil {
+		id, err := c.stackID(cmd.Context(), args[1])
+		if err != nil {
 			return err
 		}
 		var resp controlplane.ExplainAccessResponse
-		if err := c.call(cmd.Context(), "ExplainAccess", req, &resp); err != nil {
+		if err := c.call(cmd.Context(), "ExplainAccess", controlplane.ExplainAccessRequest{IamUserArn: arn, StackId: id}, &resp); err != nil {
 			return err
 		}
 		if *asJSON {
 			return cli.JSON(cmd.OutOrStdout(), resp)
 		}
 		return printExplanation(cmd, resp)
-	}
+	})
 	return cmd
 }
 
@@ -74,25 +71,15 @@ func newAccess() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var req controlplane.ListAccessRequest
-		if user != "" {
-			if req.IamUserArn, err = c.userARN(user); err != nil {
-				return err
-			}
-		}
-		if stack != "" {
-			if req.StackId, err = c.stackID(cmd.Context(), stack); err != nil {
-				return err
-			}
-		}
-		var resp controlplane.ListAccessResponse
-		if err := c.call(cmd.Context(), "ListAccess", req, &resp); err != nil {
+		arn, id, err := c.named(cmd.Context(), user, stack)
+		if err != nil {
 			return err
 		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), resp)
+		var resp controlplane.ListAccessResponse
+		if err := c.call(cmd.Context(), "ListAccess", controlplane.ListAccessRequest{IamUserArn: arn, StackId: id}, &resp); err != nil {
+			return err
 		}
-		return cli.Table(cmd.OutOrStdout(), []string{"STACK", "USER", "LOGIN", "UID", "SUDO", "KEYS", "EXPIRES"}, accessRows(resp.Access))
+		return show(cmd, *asJSON, resp, []string{"STACK", "USER", "LOGIN", "UID", "SUDO", "KEYS", "EXPIRES"}, accessRows(resp.Access))
 	}
 	return cmd
 }

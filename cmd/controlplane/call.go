@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,6 +14,10 @@ import (
 	"latchkey/controlplane"
 	"latchkey/controlplane/api"
 )
+
+// maxInput bounds the input of an action, in bytes: what the largest takes. Of others
+// the server says how much.
+const maxInput = controlplane.MaxSimulation
 
 func newCall() *cobra.Command {
 	var input string
@@ -83,11 +86,8 @@ func readInput(stdin io.Reader, given string) ([]byte, error) {
 func readObject(stdin io.Reader, flag, given, example string) ([]byte, error) {
 	text := []byte(given)
 	var err error
-	switch path, isFile := strings.CutPrefix(given, "@"); {
-	case given == "-":
-		text, err = readAtMost(stdin)
-	case isFile:
-		text, err = readFile(path)
+	if path, isFile := strings.CutPrefix(given, "@"); isFile || given == "-" {
+		text, err = cli.Read(stdin, path, maxInput)
 	}
 	if err != nil {
 		return nil, cli.Usage("", "--%s: %v", flag, err)
@@ -96,22 +96,4 @@ func readObject(stdin io.Reader, flag, given, example string) ([]byte, error) {
 		return nil, cli.Usage(example, "--%s: the input is not a JSON object", flag)
 	}
 	return text, nil
-}
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return readAtMost(f)
-}
-
-// readAtMost reads what the largest action takes; of others the server says how much.
-func readAtMost(r io.Reader) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(r, controlplane.MaxSimulation+1))
-	if err == nil && len(text) > controlplane.MaxSimulation {
-		err = fmt.Errorf("the input is larger than %d bytes", controlplane.MaxSimulation)
-	}
-	return text, err
 }

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -36,11 +33,7 @@ he is imported.`,
 		Args: cli.Args(),
 	}
 	cmd.Flags().StringVar(&out, "out", "", "write to a new `FILE` instead of standard output")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := conn.dial()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, _ []string) error {
 		var resp controlplane.DescribeUserProfilesResponse
 		if err := c.call(cmd.Context(), "DescribeUserProfiles", controlplane.DescribeUserProfilesRequest{}, &resp); err != nil {
 			return err
@@ -54,27 +47,11 @@ he is imported.`,
 		if out == "" {
 			return cli.JSON(cmd.OutOrStdout(), file)
 		}
-		if err := writeNew(out, func(w io.Writer) error { return cli.JSON(w, file) }); err != nil {
+		if err := toNewFile(out, func(w io.Writer) error { return cli.JSON(w, file) }); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "wrote %s: %s\n", cli.Text(out), counted(int64(len(file.UserProfiles)), "user"))
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "wrote %s: %s\n", cli.Text(out), counted(int64(len(file.UserProfiles)), "user"))
 		return err
-	}
+	})
 	return cmd
-}
-
-// writeNew writes a file that must not be there yet, for its owner alone, and
-// leaves none that is not whole.
-func writeNew(path string, write func(io.Writer) error) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return cli.Hint(err, "an export replaces nothing; give another name")
-	}
-	if err != nil {
-		return err
-	}
-	if err = errors.Join(write(f), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	return nil
 }

@@ -22,35 +22,25 @@ func newGroup() *cobra.Command {
 }
 
 func groupCreate(conn *connection) *cobra.Command {
-	return &cobra.Command{
+	return changing(conn, &cobra.Command{
 		Use:     "create NAME",
 		Short:   "Make a group, without members and policies",
 		Example: "  latchkey group create web-team",
 		Args:    cli.Args("NAME"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := conn.dial()
-			if err != nil {
-				return err
-			}
-			return c.call(cmd.Context(), "CreateGroup", controlplane.CreateGroupRequest{GroupName: args[0]}, nil)
-		},
-	}
+	}, theName, func(name string, _ []string) asked {
+		return asked{"CreateGroup", controlplane.CreateGroupRequest{GroupName: name}}
+	})
 }
 
 func groupDelete(conn *connection) *cobra.Command {
-	return &cobra.Command{
+	return changing(conn, &cobra.Command{
 		Use:     "delete NAME",
 		Short:   "Delete a group that has no members and no policies",
 		Example: "  latchkey group delete web-team",
 		Args:    cli.Args("NAME"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := conn.dial()
-			if err != nil {
-				return err
-			}
-			return c.call(cmd.Context(), "DeleteGroup", controlplane.DeleteGroupRequest{GroupName: args[0]}, nil)
-		},
-	}
+	}, theName, func(name string, _ []string) asked {
+		return asked{"DeleteGroup", controlplane.DeleteGroupRequest{GroupName: name}}
+	})
 }
 
 func groupList(conn *connection) *cobra.Command {
@@ -61,25 +51,18 @@ func groupList(conn *connection) *cobra.Command {
 		Args:    cli.Args("[NAME...]"),
 	}
 	asJSON := cli.JSONFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := conn.dial()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
 		var resp controlplane.DescribeGroupsResponse
 		if err := c.call(cmd.Context(), "DescribeGroups", controlplane.DescribeGroupsRequest{GroupNames: args}, &resp); err != nil {
 			return err
-		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), resp)
 		}
 		var rows [][]string
 		for _, g := range resp.Groups {
 			policies := len(g.InlinePolicies) + len(g.AttachedPolicies)
 			rows = append(rows, []string{g.GroupName, strconv.Itoa(len(g.Members)), strconv.Itoa(policies), g.CreatedAt})
 		}
-		return cli.Table(cmd.OutOrStdout(), []string{"NAME", "MEMBERS", "POLICIES", "CREATED"}, rows)
-	}
+		return show(cmd, *asJSON, resp, []string{"NAME", "MEMBERS", "POLICIES", "CREATED"}, rows)
+	})
 	return cmd
 }
 
@@ -91,24 +74,17 @@ func groupShow(conn *connection) *cobra.Command {
 		Args:    cli.Args("NAME"),
 	}
 	asJSON := cli.JSONFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := conn.dial()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
 		g, err := c.describeGroup(cmd.Context(), args[0])
 		if err != nil {
 			return err
-		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), g)
 		}
 		var rows [][]string
 		for _, m := range g.Members {
 			rows = append(rows, []string{"member", m, ""})
 		}
-		return cli.Table(cmd.OutOrStdout(), holdsHeader(), append(rows, policyRows(g.InlinePolicies, g.AttachedPolicies)...))
-	}
+		return show(cmd, *asJSON, g, holdsHeader(), append(rows, policyRows(g.InlinePolicies, g.AttachedPolicies)...))
+	})
 	return cmd
 }
 
@@ -144,11 +120,7 @@ func groupRemove(conn *connection) *cobra.Command {
 // stops at the first that is refused.
 func membership(conn *connection, cmd *cobra.Command, ask func(group, arn string) asked) *cobra.Command {
 	cmd.Args = cli.Args("NAME", "USER...")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := conn.dial()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
 		arns, err := c.userARNs(args[1:])
 		if err != nil {
 			return err
@@ -160,6 +132,6 @@ func membership(conn *connection, cmd *cobra.Command, ask func(group, arn string
 			}
 		}
 		return nil
-	}
+	})
 	return cmd
 }

@@ -29,12 +29,6 @@ func (h *holderFlags) check() error {
 	return nil
 }
 
-// asked is an action and its input.
-type asked struct {
-	action string
-	input  any
-}
-
 // onHolder completes a command whose action is another one for a user than for a
 // group. prepare, if any, reads what the arguments name before anything is sent.
 func onHolder(

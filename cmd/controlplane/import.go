@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"unicode/utf8"
 
@@ -91,7 +90,8 @@ func importCommand(conn *connection, action string, cut func([]byte, bool) ([]an
 		send := importing{
 			parts: parts, apply: *yes, step: progress.Step,
 			send: func(ctx context.Context, part any) (out controlplane.ImportOutcome, err error) {
-				return out, c.call(ctx, action, part, &out)
+				err = c.call(ctx, action, part, &out)
+				return out, err
 			},
 		}
 		out, err := send.all(cmd.Context())
@@ -106,22 +106,11 @@ func importCommand(conn *connection, action string, cut func([]byte, bool) ([]an
 
 // readImport reads a file, - for standard input, of one JSON document.
 func readImport(stdin io.Reader, path string) ([]byte, error) {
-	r := stdin
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, cli.Usage("", "%v", err)
-		}
-		defer f.Close()
-		r = f
-	}
-	text, err := io.ReadAll(io.LimitReader(r, maxImport+1))
+	text, err := cli.Read(stdin, path, maxImport)
 	text = bytes.TrimSpace(bytes.TrimPrefix(text, []byte("\ufeff")))
 	switch {
 	case err != nil:
 		return nil, cli.Usage("", "%v", err)
-	case len(text) > maxImport:
-		return nil, cli.Usage("", "%s is larger than %d bytes", path, maxImport)
 	case !utf8.Valid(text):
 		return nil, cli.Usage("PowerShell's > writes UTF-16; its Out-File -Encoding utf8 does not", "%s is not text in UTF-8", path)
 	}

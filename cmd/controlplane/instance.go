@@ -35,38 +35,28 @@ are any: for whatever watches your machines. The server's log tells them too.`,
 	cmd.Flags().StringVar(&stack, "stack", "", "the `STACK`: a name or an id")
 	cmd.Flags().BoolVar(&lost, "lost", false, "only those that have fallen silent; exit status 1 if there are any")
 	asJSON := cli.JSONFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := conn.dial()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, _ []string) error {
 		names, err := c.stackNames(cmd.Context())
 		if err != nil {
 			return err
 		}
-		var req controlplane.DescribeInstancesRequest
-		if stack != "" {
-			if req.StackId, err = c.stackID(cmd.Context(), stack); err != nil {
-				return err
-			}
+		_, id, err := c.named(cmd.Context(), "", stack)
+		if err != nil {
+			return err
 		}
 		var resp controlplane.DescribeInstancesResponse
-		if err := c.call(cmd.Context(), "DescribeInstances", req, &resp); err != nil {
+		if err := c.call(cmd.Context(), "DescribeInstances", controlplane.DescribeInstancesRequest{StackId: id}, &resp); err != nil {
 			return err
 		}
 		if lost {
 			resp.Instances = slices.DeleteFunc(resp.Instances, func(i controlplane.Instance) bool { return i.Status != statusLost })
 		}
-		if *asJSON {
-			err = cli.JSON(cmd.OutOrStdout(), resp)
-		} else {
-			err = cli.Table(cmd.OutOrStdout(), []string{"HOSTNAME", "STACK", "STATUS", "OS", "AGENT", "ID"}, instanceRows(resp.Instances, names))
-		}
+		err = show(cmd, *asJSON, resp, []string{"HOSTNAME", "STACK", "STATUS", "OS", "AGENT", "ID"}, instanceRows(resp.Instances, names))
 		if err == nil && lost && len(resp.Instances) > 0 {
 			return cli.Exit(exitLost)
 		}
 		return err
-	}
+	})
 	return cmd
 }
 
@@ -85,23 +75,14 @@ func instanceRows(all []controlplane.Instance, stacks map[string]string) (rows [
 }
 
 func instanceDeregister(conn *connection) *cobra.Command {
-	return &cobra.Command{
+	return changing(conn, &cobra.Command{
 		Use:   "deregister ID",
 		Short: "Forget an instance; the machine keeps its last state",
 		Long: `Forget an instance. It gets nothing more from this server, and keeps the state it
 has: to give the machine back, run "latchkey-agent revert" on it first.`,
 		Example: "  latchkey instance deregister 5b2f6a2e-0f6b-4d0c-9d53-3c1b0c2f7f10",
 		Args:    cli.Args("ID"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := instanceID(args[0])
-			if err != nil {
-				return err
-			}
-			c, err := conn.dial()
-			if err != nil {
-				return err
-			}
-			return c.call(cmd.Context(), "DeregisterInstance", controlplane.DeregisterInstanceRequest{InstanceId: id}, nil)
-		},
-	}
+	}, theInstance, func(id string, _ []string) asked {
+		return asked{"DeregisterInstance", controlplane.DeregisterInstanceRequest{InstanceId: id}}
+	})
 }

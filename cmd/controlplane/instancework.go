@@ -18,25 +18,16 @@ func instanceID(given string) (string, error) {
 }
 
 func instanceRename(conn *connection) *cobra.Command {
-	return &cobra.Command{
+	return changing(conn, &cobra.Command{
 		Use:   "rename ID NEW",
 		Short: "Show an instance with another host name",
 		Long: `Show an instance with another host name. The machine keeps its own. The empty name
 shows the machine's own again.`,
 		Example: "  latchkey instance rename 5b2f6a2e-0f6b-4d0c-9d53-3c1b0c2f7f10 web-1",
 		Args:    cli.Args("ID", "NEW"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := instanceID(args[0])
-			if err != nil {
-				return err
-			}
-			c, err := conn.dial()
-			if err != nil {
-				return err
-			}
-			return c.call(cmd.Context(), "UpdateInstance", controlplane.UpdateInstanceRequest{InstanceId: id, Hostname: &args[1]}, nil)
-		},
-	}
+	}, theInstance, func(id string, args []string) asked {
+		return asked{"UpdateInstance", controlplane.UpdateInstanceRequest{InstanceId: id, Hostname: &args[0]}}
+	})
 }
 
 func instanceCommands(conn *connection) *cobra.Command {
@@ -60,14 +51,11 @@ func instanceCommands(conn *connection) *cobra.Command {
 		if err := c.call(cmd.Context(), "DescribeCommands", controlplane.DescribeCommandsRequest{InstanceId: id}, &resp); err != nil {
 			return err
 		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), resp)
-		}
 		var rows [][]string
 		for _, k := range resp.Commands {
 			rows = append(rows, []string{k.Type, k.Status, k.CreatedAt, k.CompletedAt, k.CommandId})
 		}
-		return cli.Table(cmd.OutOrStdout(), []string{"TYPE", "STATUS", "CREATED", "COMPLETED", "ID"}, rows)
+		return show(cmd, *asJSON, resp, []string{"TYPE", "STATUS", "CREATED", "COMPLETED", "ID"}, rows)
 	}
 	return cmd
 }
@@ -97,23 +85,18 @@ func instanceErrors(conn *connection) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if stack != "" {
-			if req.StackId, err = c.stackID(cmd.Context(), stack); err != nil {
-				return err
-			}
+		if _, req.StackId, err = c.named(cmd.Context(), "", stack); err != nil {
+			return err
 		}
 		var resp controlplane.DescribeServiceErrorsResponse
 		if err := c.call(cmd.Context(), "DescribeServiceErrors", req, &resp); err != nil {
 			return err
 		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), resp)
-		}
 		var rows [][]string
 		for _, e := range resp.ServiceErrors {
 			rows = append(rows, []string{e.CreatedAt, e.Type, e.Message, e.InstanceId})
 		}
-		return cli.Table(cmd.OutOrStdout(), []string{"WHEN", "TYPE", "WHAT", "INSTANCE"}, rows)
+		return show(cmd, *asJSON, resp, []string{"WHEN", "TYPE", "WHAT", "INSTANCE"}, rows)
 	}
 	return cmd
 }

@@ -96,18 +96,15 @@ keys in the homes of managed accounts are not told.`,
 		Args:    cli.Args("NAME|ID"),
 	}
 	asJSON := cli.JSONFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := conn.dial()
+	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
+		found, err := c.instance(cmd, args[0])
 		if err != nil {
 			return err
 		}
-		var shown struct {
+		shown := struct {
 			Instance  controlplane.Instance
 			Unmanaged controlplane.DescribeUnmanagedAccessResponse
-		}
-		if shown.Instance, err = c.instance(cmd, args[0]); err != nil {
-			return err
-		}
+		}{Instance: found}
 		req := controlplane.DescribeUnmanagedAccessRequest{InstanceId: shown.Instance.InstanceId}
 		if err := c.call(cmd.Context(), "DescribeUnmanagedAccess", req, &shown.Unmanaged); err != nil {
 			return err
@@ -116,7 +113,7 @@ keys in the homes of managed accounts are not told.`,
 			return cli.JSON(cmd.OutOrStdout(), shown)
 		}
 		return printInstance(cmd, shown.Instance, shown.Unmanaged)
-	}
+	})
 	return cmd
 }
 

@@ -60,6 +60,19 @@ func (c *client) stackID(ctx context.Context, given string) (string, error) {
 	return "", cli.Usage("give the id; latchkey stack list shows it", "%d stacks have the name %q", len(found), given)
 }
 
+// named finds a user and a stack, of which either may be left out as "".
+func (c *client) named(ctx context.Context, user, stack string) (arn, id string, err error) {
+	if user != "" {
+		if arn, err = c.userARN(user); err != nil {
+			return "", "", err
+		}
+	}
+	if stack != "" {
+		id, err = c.stackID(ctx, stack)
+	}
+	return arn, id, err
+}
+
 func (c *client) stacks(ctx context.Context) ([]controlplane.Stack, error) {
 	var resp controlplane.DescribeStacksResponse
 	err := c.call(ctx, "DescribeStacks", controlplane.DescribeStacksRequest{}, &resp)

@@ -40,12 +40,9 @@ allow self-management, or a policy the action.`,
 		if err := c.call(cmd.Context(), "DescribeMyUserProfile", controlplane.DescribeMyUserProfileRequest{}, &resp); err != nil {
 			return err
 		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), resp)
-		}
 		u := resp.UserProfile
 		row := []string{u.Name, u.SshUsername, keyCount(u.SshPublicKey), u.IamUserArn}
-		return cli.Table(cmd.OutOrStdout(), []string{"NAME", "LOGIN", "KEYS", "ARN"}, [][]string{row})
+		return show(cmd, *asJSON, resp, []string{"NAME", "LOGIN", "KEYS", "ARN"}, [][]string{row})
 	}
 	return cmd
 }

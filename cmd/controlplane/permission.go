@@ -72,10 +72,7 @@ stay as they are. Who has a shell can still run a program that forwards.`,
 		if err != nil {
 			return err
 		}
-		if req.IamUserArn, err = c.userARN(p.user); err != nil {
-			return err
-		}
-		if req.StackId, err = c.stackID(cmd.Context(), p.stack); err != nil {
+		if req.IamUserArn, req.StackId, err = c.named(cmd.Context(), p.user, p.stack); err != nil {
 			return err
 		}
 		return c.call(cmd.Context(), "SetPermission", req, nil)
@@ -163,25 +160,15 @@ func permissionList(conn *connection) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var req controlplane.DescribePermissionsRequest
-		if user != "" {
-			if req.IamUserArn, err = c.userARN(user); err != nil {
-				return err
-			}
-		}
-		if stack != "" {
-			if req.StackId, err = c.stackID(cmd.Context(), stack); err != nil {
-				return err
-			}
-		}
-		var resp controlplane.DescribePermissionsResponse
-		if err := c.call(cmd.Context(), "DescribePermissions", req, &resp); err != nil {
+		arn, id, err := c.named(cmd.Context(), user, stack)
+		if err != nil {
 			return err
 		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), resp)
+		var resp controlplane.DescribePermissionsResponse
+		if err := c.call(cmd.Context(), "DescribePermissions", controlplane.DescribePermissionsRequest{IamUserArn: arn, StackId: id}, &resp); err != nil {
+			return err
 		}
-		return cli.Table(cmd.OutOrStdout(), []string{"STACK", "USER", "LEVEL", "SSH", "SUDO", "EXPIRES"}, permissionRows(resp.Permissions, names))
+		return show(cmd, *asJSON, resp, []string{"STACK", "USER", "LEVEL", "SSH", "SUDO", "EXPIRES"}, permissionRows(resp.Permissions, names))
 	}
 	return cmd
 }

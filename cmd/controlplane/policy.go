@@ -33,12 +33,7 @@ it there, and remove it. FILE holds the JSON document; - reads standard input.`,
 // readDocument reads a policy's file, as text: so the server can say at which byte of
 // the file it is wrong.
 func readDocument(stdin io.Reader, path string) (json.RawMessage, error) {
-	text, err := []byte(nil), error(nil)
-	if path == "-" {
-		text, err = readAtMost(stdin)
-	} else {
-		text, err = readFile(path)
-	}
+	text, err := cli.Read(stdin, path, maxInput)
 	switch {
 	case err != nil:
 		return nil, cli.Usage("", "%v", err)
@@ -51,60 +46,53 @@ func readDocument(stdin io.Reader, path string) (json.RawMessage, error) {
 }
 
 func policyCreate(conn *connection) *cobra.Command {
-	return &cobra.Command{
+	return writing(conn, &cobra.Command{
 		Use:   "create NAME FILE|-",
 		Short: "Make a managed policy",
 		Example: `  latchkey policy create deployers deployers.json
   latchkey policy create everything - < all.json`,
-		Args: cli.Args("NAME", "FILE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := readDocument(cmd.InOrStdin(), args[1])
-			if err != nil {
-				return err
-			}
-			c, err := conn.dial()
-			if err != nil {
-				return err
-			}
-			return c.call(cmd.Context(), "CreatePolicy", controlplane.CreatePolicyRequest{PolicyName: args[0], PolicyDocument: d}, nil)
-		},
-	}
+	}, func(name string, d json.RawMessage) asked {
+		return asked{"CreatePolicy", controlplane.CreatePolicyRequest{PolicyName: name, PolicyDocument: d}}
+	})
 }
 
 func policyUpdate(conn *connection) *cobra.Command {
-	return &cobra.Command{
+	return writing(conn, &cobra.Command{
 		Use:     "update NAME FILE|-",
 		Short:   "Give a managed policy another document, for everybody who has it",
 		Example: "  latchkey policy update deployers deployers.json",
-		Args:    cli.Args("NAME", "FILE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := readDocument(cmd.InOrStdin(), args[1])
-			if err != nil {
-				return err
-			}
-			c, err := conn.dial()
-			if err != nil {
-				return err
-			}
-			return c.call(cmd.Context(), "UpdatePolicy", controlplane.UpdatePolicyRequest{PolicyName: args[0], PolicyDocument: d}, nil)
-		},
+	}, func(name string, d json.RawMessage) asked {
+		return asked{"UpdatePolicy", controlplane.UpdatePolicyRequest{PolicyName: name, PolicyDocument: d}}
+	})
+}
+
+// writing completes a command that sends a policy's document.
+func writing(conn *connection, cmd *cobra.Command, ask func(name string, d json.RawMessage) asked) *cobra.Command {
+	cmd.Args = cli.Args("NAME", "FILE")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		d, err := readDocument(cmd.InOrStdin(), args[1])
+		if err != nil {
+			return err
+		}
+		c, err := conn.dial()
+		if err != nil {
+			return err
+		}
+		a := ask(args[0], d)
+		return c.call(cmd.Context(), a.action, a.input, nil)
 	}
+	return cmd
 }
 
 func policyDelete(conn *connection) *cobra.Command {
-	return &cobra.Command{
+	return changing(conn, &cobra.Command{
 		Use:     "delete NAME",
 		Short:   "Delete a managed policy that nobody has",
 		Example: "  latchkey policy delete deployers",
 		Args:    cli.Args("NAME"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := conn.dial()
-			if err != nil {
-				return err
-			}
-			return c.call(cmd.Context(), "DeletePolicy", controlplane.DeletePolicyRequest{PolicyName: args[0]}, nil)
-		},
-	}
+	}, theName, func(name string, _ []string) asked {
+		return asked{"DeletePolicy", controlplane.DeletePolicyRequest{PolicyName: name}}
+	})
 }
 
 func policyList(conn *connection) *cobra.Command {
@@ -115,24 +103,17 @@ func policyList(conn *connection) *cobra.Command {
 		Args:    cli.Args("[NAME...]"),
 	}
 	asJSON := cli.JSONFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := conn.dial()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
 		var resp controlplane.DescribePoliciesResponse
 		if err := c.call(cmd.Context(), "DescribePolicies", controlplane.DescribePoliciesRequest{PolicyNames: args}, &resp); err != nil {
 			return err
-		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), resp)
 		}
 		var rows [][]string
 		for _, p := range resp.Policies {
 			rows = append(rows, []string{p.PolicyName, yes(p.BuiltIn), strconv.FormatInt(p.AttachmentCount, 10), p.UpdatedAt})
 		}
-		return cli.Table(cmd.OutOrStdout(), []string{"NAME", "BUILT-IN", "ATTACHED", "UPDATED"}, rows)
-	}
+		return show(cmd, *asJSON, resp, []string{"NAME", "BUILT-IN", "ATTACHED", "UPDATED"}, rows)
+	})
 	return cmd
 }
 
@@ -170,17 +151,13 @@ func policyBoundary(conn *connection) *cobra.Command {
 	of := func(cmd *cobra.Command, run func(c *client, cmd *cobra.Command, arn string, args []string) error) *cobra.Command {
 		cmd.Flags().StringVar(&user, "user", "", "the `USER`: a name or an ARN")
 		cli.Require(cmd, "user")
-		cmd.RunE = func(cmd *cobra.Command, args []string) error {
-			c, err := conn.dial()
-			if err != nil {
-				return err
-			}
+		cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
 			arn, err := c.userARN(user)
 			if err != nil {
 				return err
 			}
 			return run(c, cmd, arn, args)
-		}
+		})
 		return cmd
 	}
 	set := of(&cobra.Command{

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"latchkey/cmd/internal/cli"
@@ -28,23 +26,15 @@ func stackCreate(conn *connection) *cobra.Command {
 		Args:    cli.Args("NAME"),
 	}
 	asJSON := cli.JSONFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := conn.dial()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
 		var resp controlplane.CreateStackResponse
 		// The original wanted two roles; they mean nothing here and are not invented.
 		req := controlplane.CreateStackRequest{Name: args[0], Region: c.region}
 		if err := c.call(cmd.Context(), "CreateStack", req, &resp); err != nil {
 			return err
 		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), resp)
-		}
-		_, err = fmt.Fprintln(cmd.OutOrStdout(), cli.Text(resp.StackId))
-		return err
-	}
+		return showOne(cmd, *asJSON, resp, resp.StackId)
+	})
 	return cmd
 }
 
@@ -56,43 +46,27 @@ func stackList(conn *connection) *cobra.Command {
 		Args:    cli.Args(),
 	}
 	asJSON := cli.JSONFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := conn.dial()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, _ []string) error {
 		stacks, err := c.stacks(cmd.Context())
 		if err != nil {
 			return err
-		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), controlplane.DescribeStacksResponse{Stacks: stacks})
 		}
 		var rows [][]string
 		for _, s := range stacks {
 			rows = append(rows, []string{s.Name, s.StackId, s.CreatedAt})
 		}
-		return cli.Table(cmd.OutOrStdout(), []string{"NAME", "ID", "CREATED"}, rows)
-	}
+		return show(cmd, *asJSON, controlplane.DescribeStacksResponse{Stacks: stacks}, []string{"NAME", "ID", "CREATED"}, rows)
+	})
 	return cmd
 }
 
 func stackDelete(conn *connection) *cobra.Command {
-	return &cobra.Command{
+	return changing(conn, &cobra.Command{
 		Use:     "delete NAME|ID",
 		Short:   "Delete a stack that holds no instances",
 		Example: "  latchkey stack delete web",
 		Args:    cli.Args("NAME|ID"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := conn.dial()
-			if err != nil {
-				return err
-			}
-			id, err := c.stackID(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return c.call(cmd.Context(), "DeleteStack", controlplane.DeleteStackRequest{StackId: id}, nil)
-		},
-	}
+	}, (*client).stackID, func(id string, _ []string) asked {
+		return asked{"DeleteStack", controlplane.DeleteStackRequest{StackId: id}}
+	})
 }

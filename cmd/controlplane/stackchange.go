@@ -10,23 +10,14 @@ import (
 )
 
 func stackRename(conn *connection) *cobra.Command {
-	return &cobra.Command{
+	return changing(conn, &cobra.Command{
 		Use:     "rename NAME|ID NEW",
 		Short:   "Give a stack another name",
 		Example: "  latchkey stack rename web www",
 		Args:    cli.Args("NAME|ID", "NEW"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := conn.dial()
-			if err != nil {
-				return err
-			}
-			id, err := c.stackID(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return c.call(cmd.Context(), "UpdateStack", controlplane.UpdateStackRequest{StackId: id, Name: &args[1]}, nil)
-		},
-	}
+	}, (*client).stackID, func(id string, args []string) asked {
+		return asked{"UpdateStack", controlplane.UpdateStackRequest{StackId: id, Name: &args[0]}}
+	})
 }
 
 func stackClone(conn *connection) *cobra.Command {
@@ -39,11 +30,7 @@ func stackClone(conn *connection) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&permissions, "permissions", false, "everybody has on it what they have on the other")
 	asJSON := cli.JSONFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := conn.dial()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
 		id, err := c.stackID(cmd.Context(), args[0])
 		if err != nil {
 			return err
@@ -53,12 +40,8 @@ func stackClone(conn *connection) *cobra.Command {
 		if err := c.call(cmd.Context(), "CloneStack", req, &resp); err != nil {
 			return err
 		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), resp)
-		}
-		_, err = fmt.Fprintln(cmd.OutOrStdout(), cli.Text(resp.StackId))
-		return err
-	}
+		return showOne(cmd, *asJSON, resp, resp.StackId)
+	})
 	return cmd
 }
 
@@ -70,11 +53,7 @@ func stackSummary(conn *connection) *cobra.Command {
 		Args:    cli.Args("NAME|ID"),
 	}
 	asJSON := cli.JSONFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := conn.dial()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
 		id, err := c.stackID(cmd.Context(), args[0])
 		if err != nil {
 			return err
@@ -83,12 +62,9 @@ func stackSummary(conn *connection) *cobra.Command {
 		if err := c.call(cmd.Context(), "DescribeStackSummary", controlplane.DescribeStackSummaryRequest{StackId: id}, &resp); err != nil {
 			return err
 		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), resp)
-		}
 		n := resp.StackSummary.InstancesCount
 		row := []string{resp.StackSummary.Name, fmt.Sprint(n.Registered), fmt.Sprint(n.Online), fmt.Sprint(n.ConnectionLost)}
-		return cli.Table(cmd.OutOrStdout(), []string{"STACK", "REGISTERED", "ONLINE", "LOST"}, [][]string{row})
-	}
+		return show(cmd, *asJSON, resp, []string{"STACK", "REGISTERED", "ONLINE", "LOST"}, [][]string{row})
+	})
 	return cmd
 }

@@ -46,14 +46,12 @@ back with the next answer. Accounts that are not managed are never touched.`,
 	choose("unmanaged", &req.Unmanaged, "`WHAT` becomes of keys of others in managed homes: report, allow, adopt or quarantine")
 	choose("stale", &req.Stale, "`WHAT` goes without an answer from the control plane")
 	asJSON := cli.JSONFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := conn.dial()
+	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
+		id, err := c.stackID(cmd.Context(), args[0])
 		if err != nil {
 			return err
 		}
-		if req.StackId, err = c.stackID(cmd.Context(), args[0]); err != nil {
-			return err
-		}
+		req.StackId = id
 		if given := onlyGiven(cmd, req); given != (controlplane.UpdateStackSettingsRequest{StackId: req.StackId}) {
 			if err := c.call(cmd.Context(), "UpdateStackSettings", given, nil); err != nil {
 				return err
@@ -63,15 +61,12 @@ back with the next answer. Accounts that are not managed are never touched.`,
 		if err := c.call(cmd.Context(), "DescribeStackSettings", controlplane.DescribeStackSettingsRequest{StackId: req.StackId}, &resp); err != nil {
 			return err
 		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), resp)
-		}
 		s := resp.Settings
-		return cli.Table(cmd.OutOrStdout(), []string{"SETTING", "VALUE"}, [][]string{
+		return show(cmd, *asJSON, resp, []string{"SETTING", "VALUE"}, [][]string{
 			{"keys mode", s.KeysMode}, {"on revoke", s.OnRevoke}, {"homes", s.Homes}, {"unmanaged", s.Unmanaged},
 			{"stale", s.Stale}, {"min rsa bits", strconv.FormatInt(s.MinRsaBits, 10)},
 		})
-	}
+	})
 	return cmd
 }
 

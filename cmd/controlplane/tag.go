@@ -25,61 +25,52 @@ func (c *client) stackARN(ctx context.Context, given string) (string, error) {
 	return resp.Stacks[0].Arn, nil
 }
 
-// parseTags reads arguments of the form KEY=VALUE.
-func parseTags(args []string) (map[string]string, error) {
+// tagArgs is the check of the arguments of a command that gives tags to what the first
+// names.
+func tagArgs(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := cli.Args(what, "KEY=VALUE...")(cmd, args); err != nil {
+			return err
+		}
+		for _, a := range args[1:] {
+			if key, _, found := strings.Cut(a, "="); !found || key == "" {
+				return cli.Usage("", "%q is not KEY=VALUE", a)
+			}
+		}
+		return nil
+	}
+}
+
+// tagsOf reads arguments that tagArgs has checked.
+func tagsOf(args []string) map[string]string {
 	tags := map[string]string{}
 	for _, a := range args {
-		key, value, found := strings.Cut(a, "=")
-		if !found || key == "" {
-			return nil, cli.Usage("", "%q is not KEY=VALUE", a)
-		}
+		key, value, _ := strings.Cut(a, "=")
 		tags[key] = value
 	}
-	return tags, nil
+	return tags
 }
 
 func stackTag(conn *connection) *cobra.Command {
-	return &cobra.Command{
+	return changing(conn, &cobra.Command{
 		Use:     "tag NAME|ID KEY=VALUE...",
 		Short:   "Give a stack tags; others that it has stay",
 		Example: "  latchkey stack tag web team=payments cost-center=42",
-		Args:    cli.Args("NAME|ID", "KEY=VALUE..."),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			tags, err := parseTags(args[1:])
-			if err != nil {
-				return err
-			}
-			c, err := conn.dial()
-			if err != nil {
-				return err
-			}
-			arn, err := c.stackARN(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return c.call(cmd.Context(), "TagResource", controlplane.TagResourceRequest{ResourceArn: arn, Tags: tags}, nil)
-		},
-	}
+		Args:    tagArgs("NAME|ID"),
+	}, (*client).stackARN, func(arn string, tags []string) asked {
+		return asked{"TagResource", controlplane.TagResourceRequest{ResourceArn: arn, Tags: tagsOf(tags)}}
+	})
 }
 
 func stackUntag(conn *connection) *cobra.Command {
-	return &cobra.Command{
+	return changing(conn, &cobra.Command{
 		Use:     "untag NAME|ID KEY...",
 		Short:   "Take tags away from a stack",
 		Example: "  latchkey stack untag web team",
 		Args:    cli.Args("NAME|ID", "KEY..."),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := conn.dial()
-			if err != nil {
-				return err
-			}
-			arn, err := c.stackARN(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return c.call(cmd.Context(), "UntagResource", controlplane.UntagResourceRequest{ResourceArn: arn, TagKeys: args[1:]}, nil)
-		},
-	}
+	}, (*client).stackARN, func(arn string, keys []string) asked {
+		return asked{"UntagResource", controlplane.UntagResourceRequest{ResourceArn: arn, TagKeys: keys}}
+	})
 }
 
 func stackTags(conn *connection) *cobra.Command {
@@ -90,11 +81,7 @@ func stackTags(conn *connection) *cobra.Command {
 		Args:    cli.Args("NAME|ID"),
 	}
 	asJSON := cli.JSONFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := conn.dial()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
 		arn, err := c.stackARN(cmd.Context(), args[0])
 		if err != nil {
 			return err
@@ -103,14 +90,11 @@ func stackTags(conn *connection) *cobra.Command {
 		if err := c.call(cmd.Context(), "ListTags", controlplane.ListTagsRequest{ResourceArn: arn}, &resp); err != nil {
 			return err
 		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), resp)
-		}
 		var rows [][]string
 		for _, key := range slices.Sorted(maps.Keys(resp.Tags)) {
 			rows = append(rows, []string{key, resp.Tags[key]})
 		}
-		return cli.Table(cmd.OutOrStdout(), []string{"KEY", "VALUE"}, rows)
-	}
+		return show(cmd, *asJSON, resp, []string{"KEY", "VALUE"}, rows)
+	})
 	return cmd
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,11 +52,7 @@ func tokenCreate(conn *connection) *cobra.Command {
 		if err := c.call(cmd.Context(), "CreateJoinToken", req, &resp); err != nil {
 			return err
 		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), resp)
-		}
-		_, err = fmt.Fprintln(cmd.OutOrStdout(), cli.Text(resp.Token))
-		return err
+		return showOne(cmd, *asJSON, resp, resp.Token)
 	}
 	return cmd
 }

@@ -2,9 +2,7 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 
@@ -66,21 +64,10 @@ func (p *profileFlags) given(cmd *cobra.Command) (name, key *string, self *bool,
 // readPublicKey reads a key file and refuses a private key before it is sent
 // anywhere. Whether it is a sound public key is the server's to say.
 func readPublicKey(stdin io.Reader, path string) (string, error) {
-	r := stdin
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return "", cli.Usage("", "--key-file: %v", err)
-		}
-		defer f.Close()
-		r = f
-	}
-	text, err := io.ReadAll(io.LimitReader(r, maxKeyFile+1))
+	text, err := cli.Read(stdin, path, maxKeyFile)
 	switch {
 	case err != nil:
 		return "", cli.Usage("", "--key-file: %v", err)
-	case len(text) > maxKeyFile:
-		return "", cli.Usage("", "--key-file: %s is larger than %d bytes", path, maxKeyFile)
 	case bytes.Contains(text, []byte("PRIVATE KEY")):
 		return "", cli.Usage("give the public key, the file that ends in .pub", "--key-file: %s is a private key", path)
 	case len(bytes.TrimSpace(text)) == 0:
@@ -115,11 +102,7 @@ func userCreate(conn *connection) *cobra.Command {
 		if err := c.call(cmd.Context(), "CreateUserProfile", req, &resp); err != nil {
 			return err
 		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), resp)
-		}
-		_, err = fmt.Fprintln(cmd.OutOrStdout(), cli.Text(resp.SshUsername))
-		return err
+		return showOne(cmd, *asJSON, resp, resp.SshUsername)
 	}
 	return cmd
 }
@@ -155,23 +138,14 @@ func userUpdate(conn *connection) *cobra.Command {
 }
 
 func userDelete(conn *connection) *cobra.Command {
-	return &cobra.Command{
+	return changing(conn, &cobra.Command{
 		Use:     "delete USER",
 		Short:   "Delete a profile and end everything it holds, on every stack",
 		Example: "  latchkey user delete alice",
 		Args:    cli.Args("USER"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := conn.dial()
-			if err != nil {
-				return err
-			}
-			arn, err := c.userARN(args[0])
-			if err != nil {
-				return err
-			}
-			return c.call(cmd.Context(), "DeleteUserProfile", controlplane.DeleteUserProfileRequest{IamUserArn: arn}, nil)
-		},
-	}
+	}, theUser, func(arn string, _ []string) asked {
+		return asked{"DeleteUserProfile", controlplane.DeleteUserProfileRequest{IamUserArn: arn}}
+	})
 }
 
 func userList(conn *connection) *cobra.Command {
@@ -183,11 +157,7 @@ func userList(conn *connection) *cobra.Command {
 	}
 	unused := cmd.Flags().String("unused-since", "", "only users who logged in to no instance for so long, or since an instant: `90d`")
 	asJSON := cli.JSONFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := conn.dial()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
 		if *unused != "" && len(args) > 0 {
 			return cli.Usage("", "users and --unused-since are both given")
 		}
@@ -202,15 +172,12 @@ func userList(conn *connection) *cobra.Command {
 		if err := c.call(cmd.Context(), "DescribeUserProfiles", controlplane.DescribeUserProfilesRequest{IamUserArns: arns}, &resp); err != nil {
 			return err
 		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), resp)
-		}
 		var rows [][]string
 		for _, u := range resp.UserProfiles {
 			rows = append(rows, []string{u.Name, u.SshUsername, keyCount(u.SshPublicKey), yes(u.AllowSelfManagement), u.IamUserArn})
 		}
-		return cli.Table(cmd.OutOrStdout(), []string{"NAME", "LOGIN", "KEYS", "SELF-MANAGEMENT", "ARN"}, rows)
-	}
+		return show(cmd, *asJSON, resp, []string{"NAME", "LOGIN", "KEYS", "SELF-MANAGEMENT", "ARN"}, rows)
+	})
 	return cmd
 }
 

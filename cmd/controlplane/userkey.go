@@ -38,20 +38,16 @@ func keyCreate(conn *connection) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&out, "out", "", "write the key to this new `FILE`, which only you can read, and print its id")
 	asJSON := cli.JSONFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := conn.dial()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
 		arn, err := c.userOrSelf(args)
 		if err != nil {
 			return err
 		}
 		var k controlplane.CreateAccessKeyResponse
-		create := func() error {
-			return c.call(cmd.Context(), "CreateAccessKey", controlplane.CreateAccessKeyRequest{IamUserArn: arn}, &k)
-		}
-		show := func(w io.Writer) error {
+		create := func(w io.Writer) error {
+			if err := c.call(cmd.Context(), "CreateAccessKey", controlplane.CreateAccessKeyRequest{IamUserArn: arn}, &k); err != nil {
+				return err
+			}
 			if *asJSON {
 				return cli.JSON(w, k)
 			}
@@ -59,18 +55,18 @@ func keyCreate(conn *connection) *cobra.Command {
 			return err
 		}
 		if out != "" {
-			if err := toNewFile(out, create, show); err != nil {
+			if err := toNewFile(out, create); err != nil {
 				return keyLost(k, err)
 			}
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), cli.Text(k.AccessKeyId))
 			return err
 		}
-		if err := create(); err != nil {
-			return err
+		if err := create(cmd.OutOrStdout()); err != nil {
+			return keyLost(k, err)
 		}
-		fmt.Fprintln(cmd.ErrOrStderr(), "the secret is shown this once")
-		return keyLost(k, show(cmd.OutOrStdout()))
-	}
+		_, err = fmt.Fprintln(cmd.ErrOrStderr(), "the secret is shown this once")
+		return err
+	})
 	return cmd
 }
 
@@ -82,9 +78,9 @@ func keyLost(k controlplane.CreateAccessKeyResponse, err error) error {
 	return cli.Hint(err, "the secret is lost: latchkey user key delete "+k.AccessKeyId+" "+k.IamUserArn)
 }
 
-// toNewFile makes a file before anything else is made, so that what will be written
-// to it has a place, and never in the place of another one.
-func toNewFile(path string, make func() error, write func(io.Writer) error) (err error) {
+// toNewFile makes a file that must not be there yet, for its owner alone, before write
+// makes what goes into it, so that this has a place. It leaves none that is not whole.
+func toNewFile(path string, write func(io.Writer) error) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return cli.Usage("name a file that is not there", "--out: %s is there already", path)
@@ -98,9 +94,6 @@ func toNewFile(path string, make func() error, write func(io.Writer) error) (err
 			err = errors.Join(err, os.Remove(path))
 		}
 	}()
-	if err := make(); err != nil {
-		return err
-	}
 	if err := write(f); err != nil {
 		return err
 	}
@@ -115,11 +108,7 @@ func keyList(conn *connection) *cobra.Command {
 		Args:    cli.Args("[USER]"),
 	}
 	asJSON := cli.JSONFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := conn.dial()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
 		arn, err := c.userOrSelf(args)
 		if err != nil {
 			return err
@@ -128,15 +117,12 @@ func keyList(conn *connection) *cobra.Command {
 		if err := c.call(cmd.Context(), "ListAccessKeys", controlplane.ListAccessKeysRequest{IamUserArn: arn}, &resp); err != nil {
 			return err
 		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), resp)
-		}
 		var rows [][]string
 		for _, k := range resp.AccessKeys {
 			rows = append(rows, []string{k.AccessKeyId, k.Status, k.CreatedAt})
 		}
-		return cli.Table(cmd.OutOrStdout(), []string{"ID", "STATUS", "CREATED"}, rows)
-	}
+		return show(cmd, *asJSON, resp, []string{"ID", "STATUS", "CREATED"}, rows)
+	})
 	return cmd
 }
 
@@ -146,18 +132,14 @@ func keyStatus(conn *connection, verb, status, short string) *cobra.Command {
 		Short:   short,
 		Example: "  latchkey user key " + verb + " LKIAEXAMPLE234567ABC alice",
 		Args:    cli.Args("KEY", "[USER]"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := conn.dial()
-			if err != nil {
-				return err
-			}
+		RunE: conn.with(func(c *client, cmd *cobra.Command, args []string) error {
 			arn, err := c.userOrSelf(args[1:])
 			if err != nil {
 				return err
 			}
 			req := controlplane.UpdateAccessKeyRequest{IamUserArn: arn, AccessKeyId: args[0], Status: status}
 			return c.call(cmd.Context(), "UpdateAccessKey", req, nil)
-		},
+		}),
 	}
 }
 
@@ -167,16 +149,12 @@ func keyDelete(conn *connection) *cobra.Command {
 		Short:   "End an access key for good",
 		Example: "  latchkey user key delete LKIAEXAMPLE234567ABC alice",
 		Args:    cli.Args("KEY", "[USER]"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := conn.dial()
-			if err != nil {
-				return err
-			}
+		RunE: conn.with(func(c *client, cmd *cobra.Command, args []string) error {
 			arn, err := c.userOrSelf(args[1:])
 			if err != nil {
 				return err
 			}
 			return c.call(cmd.Context(), "DeleteAccessKey", controlplane.DeleteAccessKeyRequest{IamUserArn: arn, AccessKeyId: args[0]}, nil)
-		},
+		}),
 	}
 }

@@ -33,11 +33,7 @@ func userShow(conn *connection) *cobra.Command {
 		Args:    cli.Args("[USER]"),
 	}
 	asJSON := cli.JSONFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := conn.dial()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
 		arn, err := c.userOrSelf(args)
 		if err != nil {
 			return err
@@ -46,11 +42,8 @@ func userShow(conn *connection) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if *asJSON {
-			return cli.JSON(cmd.OutOrStdout(), u)
-		}
-		return cli.Table(cmd.OutOrStdout(), holdsHeader(), userRows(u))
-	}
+		return show(cmd, *asJSON, u, holdsHeader(), userRows(u))
+	})
 	return cmd
 }
 
@@ -63,7 +56,8 @@ func (c *client) userOrSelf(args []string) (string, error) {
 }
 
 func (c *client) describeUser(ctx context.Context, arn string) (u controlplane.DescribeUserResponse, err error) {
-	return u, c.call(ctx, "DescribeUser", controlplane.DescribeUserRequest{IamUserArn: arn}, &u)
+	err = c.call(ctx, "DescribeUser", controlplane.DescribeUserRequest{IamUserArn: arn}, &u)
+	return u, err
 }
 
 func userRows(u controlplane.DescribeUserResponse) [][]string {
@@ -91,45 +85,23 @@ func userRows(u controlplane.DescribeUserResponse) [][]string {
 }
 
 func userTag(conn *connection) *cobra.Command {
-	return &cobra.Command{
+	return changing(conn, &cobra.Command{
 		Use:     "tag USER KEY=VALUE...",
 		Short:   "Give a user tags, which policies can ask about; others that he has stay",
 		Example: "  latchkey user tag alice team=payments",
-		Args:    cli.Args("USER", "KEY=VALUE..."),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			tags, err := parseTags(args[1:])
-			if err != nil {
-				return err
-			}
-			c, err := conn.dial()
-			if err != nil {
-				return err
-			}
-			arn, err := c.userARN(args[0])
-			if err != nil {
-				return err
-			}
-			return c.call(cmd.Context(), "TagUser", controlplane.TagUserRequest{IamUserArn: arn, Tags: tags}, nil)
-		},
-	}
+		Args:    tagArgs("USER"),
+	}, theUser, func(arn string, tags []string) asked {
+		return asked{"TagUser", controlplane.TagUserRequest{IamUserArn: arn, Tags: tagsOf(tags)}}
+	})
 }
 
 func userUntag(conn *connection) *cobra.Command {
-	return &cobra.Command{
+	return changing(conn, &cobra.Command{
 		Use:     "untag USER KEY...",
 		Short:   "Take tags away from a user",
 		Example: "  latchkey user untag alice team",
 		Args:    cli.Args("USER", "KEY..."),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := conn.dial()
-			if err != nil {
-				return err
-			}
-			arn, err := c.userARN(args[0])
-			if err != nil {
-				return err
-			}
-			return c.call(cmd.Context(), "UntagUser", controlplane.UntagUserRequest{IamUserArn: arn, TagKeys: args[1:]}, nil)
-		},
-	}
+	}, theUser, func(arn string, keys []string) asked {
+		return asked{"UntagUser", controlplane.UntagUserRequest{IamUserArn: arn, TagKeys: keys}}
+	})
 }
