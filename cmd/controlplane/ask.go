@@ -31,9 +31,6 @@ type finder func(c *client, ctx context.Context, given string) (string, error)
 
 func theName(_ *client, _ context.Context, given string) (string, error) { return given, nil }
 func theUser(c *client, _ context.Context, given string) (string, error) { return c.userARN(given) }
-func theInstance(_ *client, _ context.Context, given string) (string, error) {
-	return instanceID(given)
-}
 
 // changing completes a command that asks for one change of what its first argument
 // names. ask gets what was found, and the arguments behind it.

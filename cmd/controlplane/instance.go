@@ -11,9 +11,11 @@ import (
 
 func newInstance() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "instance",
-		Short:   "Instances: machines that run the agent",
-		Example: "  latchkey instance list --stack web",
+		Use:   "instance",
+		Short: "Instances: machines that run the agent",
+		Long: `Instances: machines that run the agent. A machine says itself what its host name is:
+what changes an instance therefore takes its id, which latchkey instance list shows.`,
+		Example: "  latchkey instance list --stack web\n  latchkey instance show web-1",
 	}
 	conn := connectionFlags(cmd)
 	return cli.Group(cmd, instanceList(conn), instanceShow(conn), instanceRename(conn), instanceCommands(conn), instanceErrors(conn),

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"latchkey/authz"
 	"latchkey/cmd/internal/cli"
 	"latchkey/controlplane"
 )
@@ -97,7 +99,7 @@ keys in the homes of managed accounts are not told.`,
 	}
 	asJSON := cli.JSONFlag(cmd)
 	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
-		found, err := c.instance(cmd, args[0])
+		found, err := c.instance(cmd.Context(), args[0])
 		if err != nil {
 			return err
 		}
@@ -117,11 +119,21 @@ keys in the homes of managed accounts are not told.`,
 	return cmd
 }
 
+// instanceID finds an instance by its host name among those that the caller may see. An
+// id it takes as it is.
+func (c *client) instanceID(ctx context.Context, given string) (string, error) {
+	if id, err := authz.ParseInstanceID(given); err == nil {
+		return id.String(), nil
+	}
+	i, err := c.instance(ctx, given)
+	return i.InstanceId, err
+}
+
 // instance finds an instance by its id or its host name among those that the caller may
 // see.
-func (c *client) instance(cmd *cobra.Command, given string) (controlplane.Instance, error) {
+func (c *client) instance(ctx context.Context, given string) (controlplane.Instance, error) {
 	var resp controlplane.DescribeInstancesResponse
-	if err := c.call(cmd.Context(), "DescribeInstances", controlplane.DescribeInstancesRequest{}, &resp); err != nil {
+	if err := c.call(ctx, "DescribeInstances", controlplane.DescribeInstancesRequest{}, &resp); err != nil {
 		return controlplane.Instance{}, err
 	}
 	var found []controlplane.Instance
