@@ -16,11 +16,12 @@ const fromOpsWorks = "opsworks"
 func (p program) adopt() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "adopt [NAME...]",
-		Short: "Take over accounts that are here: exit status 0 nothing, 2 changes, 1 error",
+		Short: "Take over accounts that are on this machine already",
 		Long: `adopt takes over accounts of this machine that the stack lets people in by under the
 very same name and uid, and no other account is ever taken over. Without --yes it only
 prints which ones it would take, what would then change, and why it would not take the
-others. --from opsworks means every account whose primary group is opsworks, and lists
+others; the exit status is then 2 when there is something to do and 0 when there is
+nothing. --from opsworks means every account whose primary group is opsworks, and lists
 what else OpsWorks left that lets people in; nothing of that is taken away.
 
 First give the control plane the people with the uids they have here (latchkey import
@@ -30,7 +31,7 @@ removed: revert gives it back as it was, and when its access ends it is closed.`
 		Args:    cli.Args("[NAME...]"),
 	}
 	from := cmd.Flags().String("from", "", "`opsworks`: every account that OpsWorks made")
-	yes := cmd.Flags().Bool("yes", false, "do it")
+	yes := cmd.Flags().Bool("yes", false, "take them over; without, only show what would be done")
 	asJSON := cli.JSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		switch {

@@ -28,10 +28,11 @@ type diagnosis struct {
 func (p program) doctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Say what is wrong with this machine, why, and what to do: exit status 1 at a problem",
+		Short: "Say what is wrong with this machine, why, and what to do",
 		Long: `doctor looks at everything that logins through latchkey stand on: the agent and its
 folder, clock and disk, accounts, sshd, sudo, the login hook. It changes nothing and
-asks nobody but this machine.
+asks nobody but this machine. The exit status is 1 when there is a problem; a warning
+is none.
 
 --fix repairs what is safe to repair and ours: owner and mode of our files, what a
 killed process left, one pass over the machine with the stored bundle, and the

@@ -23,12 +23,15 @@ func (p program) enroll() *cobra.Command {
 		Short: "Join this machine to the stack of a join token",
 		Long: `enroll makes a key pair on this machine, proves the control plane by the key that
 the token names, and joins. The token works once. Run it again with the same token
-if the answer was lost. Nothing of the machine's logins changes by it.`,
+if the answer was lost. Nothing of the machine's logins changes by it.
+
+latchkey token create --stack NAME makes the token, on the server; it lasts an hour at
+most. After enroll come latchkey-agent sshd enable and the service.`,
 		Example: "  latchkey-agent enroll --server https://cp.example:8443 --token-file token",
 		Args:    cli.Args(),
 	}
-	cmd.Flags().StringVar(&server, "server", "", "address of the control plane, https://HOST:PORT")
-	cmd.Flags().StringVar(&tokenFile, "token-file", "", "file that holds the join token, - for standard input")
+	cmd.Flags().StringVar(&server, "server", "", "`URL` of the control plane, https://HOST:PORT, as latchkey serve prints it")
+	cmd.Flags().StringVar(&tokenFile, "token-file", "", "`FILE` that holds the join token; - reads standard input")
 	cli.Settings(cmd, "server", "token-file")
 	cli.Require(cmd, "server", "token-file")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return p.join(cmd, server, tokenFile) }

@@ -16,7 +16,7 @@ func (p program) inventory() *cobra.Command {
 		Long: `inventory lists what may let people in beside the stack: SSH keys in homes and in the
 folders that sshd reads, sudo rules, members of privileged groups, accounts with uid
 0, accounts with a password. It changes nothing, asks nobody, and says what it could
-not read.`,
+not read. The column BUT says why sshd would not take a key.`,
 		Example: "  latchkey-agent inventory\n  latchkey-agent inventory --json",
 		Args:    cli.Args(),
 	}

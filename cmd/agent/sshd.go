@@ -19,15 +19,16 @@ import (
 func (p program) sshd() *cobra.Command {
 	group := &cobra.Command{
 		Use:     "sshd",
-		Short:   "Put our sshd drop-in in or out",
+		Short:   "Have sshd take the keys of managed accounts from latchkey, or no longer",
 		Example: "  latchkey-agent sshd enable",
 	}
 	enable := &cobra.Command{
 		Use:   "enable",
-		Short: "Let sshd ask the login hook for members of the group latchkey",
-		Long: `enable writes the sshd drop-in, has sshd check the whole configuration, reloads sshd,
-and proves that sshd uses it and still answers. If not, the machine gets its old
-state back. Users outside the group latchkey are not concerned.
+		Short: "Have sshd take the keys of managed accounts from latchkey",
+		Long: `enable writes ` + plan.Linux().SSHD + `, has sshd check the whole
+configuration, reloads sshd, and proves that sshd uses it and still answers. If not, the
+machine gets its old state back. Only members of the group ` + plan.Linux().MarkerGroup + ` are concerned, which
+managed accounts are. The login hook has to be in place before: ` + plan.Linux().Hook + `.
 
 An AuthorizedKeysCommand that was there before, such as that of a cloud, is displaced for
 the members of that group. With --keep-command the login hook runs it for a key that it
@@ -39,8 +40,11 @@ flag the command is no longer kept. In the stack's other keys modes none is run.
 	keep := enable.Flags().Bool("keep-command", false, "let the hook run the AuthorizedKeysCommand that ours displaces")
 	enable.RunE = func(cmd *cobra.Command, _ []string) error { return p.enableSSHD(cmd, *keep) }
 	disable := &cobra.Command{
-		Use:     "disable",
-		Short:   "Take the drop-in out: logins through latchkey end",
+		Use:   "disable",
+		Short: "Have sshd take no keys from latchkey any more",
+		Long: `disable removes ` + plan.Linux().SSHD + `, and our lines from homes where keys
+are there, and reloads sshd. Nobody then logs in by latchkey; sessions that are open go
+on, and accounts and sudo rules stay. enable takes it back.`,
 		Example: "  latchkey-agent sshd disable",
 		Args:    cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -99,7 +103,9 @@ func (p program) revert() *cobra.Command {
 		Use:   "revert",
 		Short: "Give the machine back: undo everything, remove our accounts, keep their homes",
 		Long: `revert undoes everything that the ledger says latchkey-agent made: keys, sudo rules,
-sshd drop-in, accounts, groups. Homes are kept and listed. Stop the service first.`,
+sshd drop-in, accounts, groups. Homes are kept and listed. Stop the service first. It
+asks before it does anything, and needs no control plane; that one forgets the machine by
+latchkey instance deregister.`,
 		Example: "  systemctl disable --now latchkey-agent; latchkey-agent revert --yes",
 		Args:    cli.Args(),
 	}

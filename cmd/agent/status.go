@@ -43,8 +43,12 @@ type account struct {
 
 func (p program) status() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "status",
-		Short:   "Say who this instance is and what the last pass came to",
+		Use:   "status",
+		Short: "Say who this instance is and what the last pass came to",
+		Long: `status prints what is stored on this machine, and asks nobody: the instance and its
+stack, the newest bundle, whether sshd takes keys from latchkey, when the agent last
+looked at the machine and last had an answer, what it could not do and whom it refused,
+and each managed account with its last login. Times are in UTC.`,
 		Example: "  latchkey-agent status --json",
 		Args:    cli.Args(),
 	}

@@ -12,6 +12,7 @@ import (
 	"latchkey/agent/host"
 	"latchkey/agent/plan"
 	"latchkey/agent/safefile"
+	"latchkey/authz/name"
 	"latchkey/authz/wire"
 	"latchkey/cmd/internal/cli"
 )
@@ -28,12 +29,20 @@ const (
 
 func (p program) run() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "run",
-		Short:   "Keep this machine as its stack says (what the service runs)",
+		Use:   "run",
+		Short: "Keep this machine as its stack says (what the service runs)",
+		Long: `run waits for news from the control plane and for changes on this machine, makes a pass
+over the machine at each and at the interval, and reports. It runs until it gets an
+interrupt or SIGTERM, one on a machine, and writes its log to standard error. Logins do
+not need it: it may stop at any time.
+
+An account for emergencies is one that latchkey does not manage, by which somebody gets in
+when all else fails. run looks whether it still would, and says so in status, in the log
+and to the control plane.`,
 		Example: "  latchkey-agent run --interval 30s",
 		Args:    cli.Args(),
 	}
-	interval := cmd.Flags().Duration("interval", defaultInterval, "how often to look at the machine when there is no news")
+	interval := cmd.Flags().Duration("interval", defaultInterval, "`TIME` from look to look when there is no news: 1s to 1h")
 	breakGlass := cmd.Flags().String("break-glass", "", "the local `ACCOUNT` for emergencies, looked at daily and never changed")
 	cli.Settings(cmd, "interval", "break-glass")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -84,33 +93,65 @@ func (p program) breakGlass(account string) (func(context.Context, plan.Ledger) 
 	}, nil
 }
 
+// planned is what plan shows as JSON.
+type planned struct {
+	Steps   []string        `json:"steps"`
+	Refused []agent.NotOurs `json:"refused"` // who is not set up, or not in full
+	Frozen  string          `json:"frozen"`  // why nothing of this is done; empty: apply does it
+}
+
 func (p program) plan() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "plan",
-		Short: "Print what apply would do: exit status 0 nothing, 2 changes, 1 error",
+		Short: "Print what apply would do",
 		Long: `plan looks at the machine and prints, a step a line, what apply would do with the
-newest bundle. It changes nothing.`,
-		Example: "  latchkey-agent plan",
+newest bundle. It changes nothing. The exit status is 0 when there is nothing to do, 2
+when there is, and 1 when that was not found out.`,
+		Example: "  latchkey-agent plan\n  latchkey-agent plan --json",
 		Args:    cli.Args(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := p.ready(cmd, false)
-			if err != nil {
-				return err
-			}
-			steps, err := a.Plan(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if why := a.Frozen(); why != nil {
-				cmd.PrintErrf("latchkey-agent: nothing of this is done: %s\n", cli.Text(why.Error()))
-			}
-			cmd.Print(steps.String())
-			if steps.Empty() {
-				return nil
-			}
-			return cli.Exit(changesPlanned)
-		},
 	}
+	asJSON := cli.JSONFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		a, err := p.ready(cmd, false)
+		if err != nil {
+			return err
+		}
+		steps, err := a.Plan(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if err := printPlan(cmd, steps, a.Frozen(), *asJSON); err != nil || steps.Empty() {
+			return err
+		}
+		return cli.Exit(changesPlanned)
+	}
+	return cmd
+}
+
+func printPlan(cmd *cobra.Command, steps plan.Plan, frozen error, asJSON bool) error {
+	if !asJSON {
+		if frozen != nil {
+			cmd.PrintErrf("latchkey-agent: nothing of this is done: %s\n", cli.Text(frozen.Error()))
+		}
+		cmd.Print(steps.String())
+		return nil
+	}
+	out := planned{Steps: []string{}, Refused: []agent.NotOurs{}}
+	for _, s := range steps.Steps {
+		out.Steps = append(out.Steps, s.String())
+	}
+	for _, r := range steps.Refused {
+		n := agent.NotOurs{Name: r.Name, Reason: r.Reason.Error()}
+		var why *name.Refusal
+		if errors.As(r.Reason, &why) {
+			n.Code = why.Code
+		}
+		out.Refused = append(out.Refused, n)
+	}
+	if frozen != nil {
+		out.Frozen = frozen.Error()
+	}
+	return cli.JSON(cmd.OutOrStdout(), out)
 }
 
 func (p program) apply() *cobra.Command {

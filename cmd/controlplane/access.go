@@ -12,8 +12,11 @@ import (
 
 func newExplain() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "explain USER STACK",
-		Short:   "Explain why a user may, or may not, enter a stack's instances",
+		Use:   "explain USER STACK",
+		Short: "Explain why a user may, or may not, enter a stack's instances",
+		Long: `Explain why a user may, or may not, enter a stack's instances: level, flags, keys,
+account, and what each instance last reported. On the machine itself, latchkey-agent
+explain says it from what is there.`,
 		Example: "  latchkey explain alice web",
 		Args:    cli.Args("USER", "STACK"),
 	}
@@ -55,6 +58,8 @@ func newAccess() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "access [--stack STACK] [--user USER]",
 		Short: "List who may enter a stack's instances, or where a user may",
+		Long: `List who may enter a stack's instances, or where a user may: by the permissions of the
+stack. What else lets people in, latchkey instance show tells.`,
 		Example: `  latchkey access --stack web
   latchkey access --user alice`,
 		Args: cli.Args(),

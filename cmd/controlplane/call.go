@@ -26,6 +26,7 @@ func newCall() *cobra.Command {
 		Short: "Call any action by its API name",
 		Long:  "Call an action by its API name and print its output as JSON.\n\nActions:\n" + actionList(),
 		Example: `  latchkey call DescribeStacks
+  latchkey call DescribeUser --json '{"IamUserArn":"arn:aws:iam::000000000000:user/alice"}'
   latchkey call SetPermission --json @permission.json`,
 		Args: cli.Args("ACTION"),
 	}
@@ -55,7 +56,7 @@ func newCall() *cobra.Command {
 func actionList() string {
 	var b strings.Builder
 	for _, a := range api.Actions() {
-		fmt.Fprintf(&b, "  %-35s %s\n", a.Name, a.Doc)
+		fmt.Fprintf(&b, "  %-35s  %s\n", a.Name, a.Doc)
 	}
 	return b.String()
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -206,6 +207,10 @@ func (c *client) unreachable(err error) error {
 		return cli.Hint(fact, "start the server with --name for every name it is reached by")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return cli.Hint(fact, "is the server running? latchkey serve --help shows how to start it")
+	case errors.As(err, new(*net.DNSError)):
+		return cli.Hint(fact, "is the name in --server right?")
+	case errors.Is(err, context.DeadlineExceeded):
+		return cli.Hint(fact, "is something between that drops what is sent to it, such as a firewall?")
 	}
 	return fact
 }

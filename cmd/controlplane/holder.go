@@ -16,7 +16,7 @@ type holderFlags struct{ user, group string }
 
 func (h *holderFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&h.user, "user", "", "the `USER`: a name or an ARN")
-	cmd.Flags().StringVar(&h.group, "group", "", "the `GROUP`")
+	cmd.Flags().StringVar(&h.group, "group", "", "the `GROUP`, by its name")
 }
 
 func (h *holderFlags) check() error {

@@ -61,7 +61,7 @@ end, but for a deny.
 
 A profile may have a UnixUid, such as the one that OpsWorks gave: it is kept, if no
 user here ever had it. Accounts that are on the machines already can then be taken
-over there with  latchkey-agent adopt.`,
+over there with latchkey-agent adopt.`,
 		Example: `  latchkey import users users.json
   latchkey import users users.json --yes`,
 	})

@@ -34,7 +34,16 @@ func permissionSet(conn *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "set --user USER --stack STACK",
 		Short: "Set a user's level, SSH and sudo on a stack; what is left out stays",
-		Long: `Set a user's level, SSH and sudo on a stack; what is left out stays.
+		Long: `Set a user's level, SSH and sudo on a stack; what is left out stays. What a flag gives
+it takes back with =false: --ssh=false.
+
+--level says what the user may do with the stack in the API:
+
+  deny      nothing, whatever policies allow, and no login to its instances
+  iam_only  what policies allow, and no more (the default)
+  show      see the stack, besides
+  deploy    see it and deploy to it
+  manage    everything with it but to clone it: permissions and join tokens too
 
 With --sudo-command sudo is limited to the commands given, which replace those before.
 Each is the absolute path of a program, and then the arguments it may be run with,
@@ -55,9 +64,9 @@ stay as they are. Who has a shell can still run a program that forwards.`,
 	f := cmd.Flags()
 	f.StringVar(&p.user, "user", "", "the `USER`: a name or an ARN")
 	f.StringVar(&p.stack, "stack", "", "the `STACK`: a name or an id")
-	f.StringVar(&p.level, "level", "", "deny, iam_only, show, deploy or manage")
+	f.StringVar(&p.level, "level", "", "`LEVEL`: deny, iam_only, show, deploy or manage")
 	f.BoolVar(&p.ssh, "ssh", false, "may log in to the stack's instances")
-	f.BoolVar(&p.sudo, "sudo", false, "may become root, or an administrator, there")
+	f.BoolVar(&p.sudo, "sudo", false, "may become root there; only with --ssh")
 	f.StringArrayVar(&p.commands, "sudo-command", nil, "the only `COMMAND` that sudo runs, with its arguments; repeat it for more")
 	f.BoolVar(&p.all, "sudo-all", false, "sudo runs every command again")
 	f.BoolVar(&p.restricted, "restricted", false, "SSH keys open sessions alone: no forwarding, no tunnels; for logins from then on")
@@ -96,7 +105,7 @@ func (p *permissionFlags) request(f *pflag.FlagSet, now time.Time) (req controlp
 	}
 	switch {
 	case p.all && f.Changed("sudo-command"):
-		return req, cli.Usage("", "--sudo-all and --sudo-command exclude each other")
+		return req, cli.Usage("give one of them", "--sudo-all and --sudo-command exclude each other")
 	case p.all:
 		req.SudoCommands = &[]string{}
 	case f.Changed("sudo-command"):

@@ -121,7 +121,7 @@ func policyShow(conn *connection) *cobra.Command {
 	var h holderFlags
 	cmd := &cobra.Command{
 		Use:   "show NAME [--user USER | --group GROUP]",
-		Short: "Print a policy's document: a managed one, or an inline one of a user or group",
+		Short: "Print a policy's document, as JSON: a managed one, or an inline one of a user or group",
 		Example: `  latchkey policy show LatchkeyReadOnly
   latchkey policy show night-shift --user alice`,
 		Args: cli.Args("NAME"),

@@ -31,19 +31,23 @@ func newServe() *cobra.Command {
 		Short: "Run the server",
 		Long: `Run the server. The first start makes what it needs in the data directory: a
 database, a certificate authority and a certificate for this machine's names, keys,
-and the first administrator's credentials. It prints what it made, and where.`,
+and the first administrator's credentials. It prints what it made, and where.
+
+It runs until it gets an interrupt or SIGTERM, writes its log to standard error, and
+says READY to systemd. A file for --config has a line for a flag, such as listen: ":8443",
+and a list for --name.`,
 		Example: `  latchkey serve --data-dir /var/lib/latchkey-server --listen :8443 --name latchkey.example.com`,
 		Args:    cli.Args(),
 	}
 	f := cmd.Flags()
 	f.StringVar(&cfg.DataDir, "data-dir", cfg.DataDir, "data `DIR`; made on the first start")
-	f.StringVar(&cfg.Listen, "listen", cfg.Listen, "`ADDRESS` to listen on, HOST:PORT or :PORT")
+	f.StringVar(&cfg.Listen, "listen", cfg.Listen, "`ADDRESS` to listen on by TLS, HOST:PORT or :PORT")
 	f.StringArrayVar(&cfg.Names, "name", nil, "`NAME` or address that clients reach this server by; repeat for more")
 	f.StringVar(&cfg.TLSCert, "tls-cert", "", "PEM `FILE` with a certificate of your own and its chain, leaf first; join tokens pin the key of the last")
 	f.StringVar(&cfg.TLSKey, "tls-key", "", "PEM `FILE` with the key of --tls-cert")
 	f.StringVar(&cfg.AccountID, "account-id", cfg.AccountID, "12-digit account `ID` in ARNs")
 	f.StringVar(&cfg.Region, "region", cfg.Region, "`REGION` in ARNs and signatures")
-	f.BoolVar(&cfg.Verbose, "verbose", false, "log instances' waits and refused connections too")
+	f.BoolVar(&cfg.Verbose, "verbose", false, "log the waits of instances and refused connections too")
 	cli.ConfigFlag(cmd)
 	cli.Settings(cmd, "data-dir", "listen", "name", "tls-cert", "tls-key", "account-id", "region", "verbose")
 	cli.Require(cmd, "data-dir", "listen")

@@ -44,7 +44,7 @@ back with the next answer. Accounts that are not managed are never touched.`,
 	choose("on-revoke", &req.OnRevoke, "`WHAT` becomes of accounts: lock or remove")
 	choose("homes", &req.Homes, "`WHAT` becomes of homes of removed accounts: keep, archive or delete")
 	choose("unmanaged", &req.Unmanaged, "`WHAT` becomes of keys of others in managed homes: report, allow, adopt or quarantine")
-	choose("stale", &req.Stale, "`WHAT` goes without an answer from the control plane")
+	choose("stale", &req.Stale, "`WHAT` goes without an answer from the control plane: keep, drop-sudo:HOURSh or drop-all:HOURSh")
 	asJSON := cli.JSONFlag(cmd)
 	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
 		id, err := c.stackID(cmd.Context(), args[0])

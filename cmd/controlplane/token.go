@@ -25,13 +25,14 @@ func tokenCreate(conn *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create --stack STACK",
 		Short: "Make a join token and print it",
-		Long:  "Make a join token and print it, alone, on standard output. It is shown this once.",
+		Long: `Make a join token and print it, alone, on standard output. It is shown this once, lets
+one machine join the stack, and is a secret until then: hand it on in a file or a pipe.`,
 		Example: `  latchkey token create --stack web --ttl 10m |
     ssh root@machine latchkey-agent enroll --server https://HOST:8443 --token-file -`,
 		Args: cli.Args(),
 	}
 	cmd.Flags().StringVar(&stack, "stack", "", "the `STACK`: a name or an id")
-	cmd.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long it can be used: 1m to 1h")
+	cmd.Flags().DurationVar(&ttl, "ttl", time.Hour, "`TIME` for which it can be used: 1m to 1h")
 	cli.Require(cmd, "stack")
 	asJSON := cli.JSONFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -19,7 +19,8 @@ func newUser() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "user",
 		Short: "Users: their profiles and SSH keys",
-		Long:  "Users. USER is an ARN, or a plain name for arn:aws:iam::ACCOUNT:user/NAME.",
+		Long: `Users. USER is an ARN, or a plain name for arn:aws:iam::ID:user/NAME, where ID is that
+of --account-id.`,
 		Example: `  latchkey user create alice --key-file alice.pub
   latchkey user key create alice --out alice-credentials
   latchkey user list arn:aws:sts::123456789012:federated-user/bob`,
@@ -37,7 +38,7 @@ type profileFlags struct {
 
 func addProfileFlags(cmd *cobra.Command) *profileFlags {
 	p := &profileFlags{}
-	cmd.Flags().StringVar(&p.sshName, "ssh-name", "", "login `NAME` on the instances (default: from the user's name)")
+	cmd.Flags().StringVar(&p.sshName, "ssh-name", "", "login `NAME` on the instances; not given at all: made from the user's name")
 	cmd.Flags().StringVar(&p.keyFile, "key-file", "", "`FILE` with the SSH public key; - reads standard input")
 	cmd.Flags().BoolVar(&p.selfManagement, "self-management", false, "let the user change their own key")
 	return p
@@ -139,8 +140,11 @@ func userUpdate(conn *connection) *cobra.Command {
 
 func userDelete(conn *connection) *cobra.Command {
 	return changing(conn, &cobra.Command{
-		Use:     "delete USER",
-		Short:   "Delete a profile and end everything it holds, on every stack",
+		Use:   "delete USER",
+		Short: "Delete a profile and end everything it holds, on every stack",
+		Long: `Delete a profile and end everything it holds, on every stack: permissions, policies,
+access keys. The instances take back keys, sudo and sessions as soon as they hear of it,
+and keep the home unless the stack's settings say otherwise.`,
 		Example: "  latchkey user delete alice",
 		Args:    cli.Args("USER"),
 	}, theUser, func(arn string, _ []string) asked {
@@ -155,11 +159,11 @@ func userList(conn *connection) *cobra.Command {
 		Example: "  latchkey user list --json\n  latchkey user list --unused-since 90d",
 		Args:    cli.Args("[USER...]"),
 	}
-	unused := cmd.Flags().String("unused-since", "", "only users who logged in to no instance for so long, or since an instant: `90d`")
+	unused := cmd.Flags().String("unused-since", "", "only users who logged in to no instance since `TIME`: 90d or 36h ago, or 2026-08-01T22:53:42Z")
 	asJSON := cli.JSONFlag(cmd)
 	cmd.RunE = conn.with(func(c *client, cmd *cobra.Command, args []string) error {
 		if *unused != "" && len(args) > 0 {
-			return cli.Usage("", "users and --unused-since are both given")
+			return cli.Usage("give one of them", "users and --unused-since are both given")
 		}
 		if *unused != "" {
 			return userUnused(cmd, c, *unused, *asJSON)

@@ -27,8 +27,11 @@ func policyRows(inline []controlplane.InlinePolicy, attached []string) (rows [][
 
 func userShow(conn *connection) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "show [USER]",
-		Short:   "Show all that a user, by default you, holds besides permissions on stacks",
+		Use:   "show [USER]",
+		Short: "Show all that a user, by default you, holds besides permissions on stacks",
+		Long: `Show all that a user, by default you, holds besides permissions on stacks: policies,
+groups, boundary, tags, access keys; and when each SSH key was last used, and where.
+Permissions are in latchkey permission list --user USER.`,
 		Example: "  latchkey user show alice",
 		Args:    cli.Args("[USER]"),
 	}

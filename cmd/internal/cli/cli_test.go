@@ -97,6 +97,19 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestHelp: of a command that only holds others, and of one that does something.
+func TestHelp(t *testing.T) {
+	want := "exit 0\nUsage:\n  prog user COMMAND\n\nAvailable Commands:\n  show        \n\nFlags:\n  -h, --help   help for user\n\n" +
+		"Use \"prog user COMMAND --help\" for more information about a command.\n"
+	if diff := cmp.Diff(want, run(t.Context(), "user", "--help")); diff != "" {
+		t.Error(diff)
+	}
+	want = "exit 0\nUsage:\n  prog user show USER [flags]\n\nFlags:\n  -h, --help   help for show\n"
+	if diff := cmp.Diff(want, run(t.Context(), "user", "show", "--help")); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -63,7 +63,7 @@ func Args(names ...string) cobra.PositionalArgs {
 
 // JSONFlag adds --json to a command that prints data.
 func JSONFlag(cmd *cobra.Command) *bool {
-	return cmd.Flags().Bool("json", false, "print JSON instead of a table")
+	return cmd.Flags().Bool("json", false, "print JSON, for programs")
 }
 
 // flagError says in our words what cobra's flag parser found.
@@ -102,6 +102,12 @@ func kind(f *pflag.Flag) string {
 	default:
 		return "a valid " + f.Value.Type()
 	}
+}
+
+// usage is cobra's template of what --help shows, where a command that only holds
+// others is not said to do anything by itself.
+func usage(template string) string {
+	return strings.NewReplacer("{{if .Runnable}}", "{{if not .HasAvailableSubCommands}}", "[command]", "COMMAND").Replace(template)
 }
 
 // helpCommand is "help [command...]", which unlike cobra's own refuses a command

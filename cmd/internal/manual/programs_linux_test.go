@@ -103,6 +103,9 @@ func commands(t *testing.T, told map[string][]string, program, page string, word
 	_, list, _ := strings.Cut(help, "\nAvailable Commands:\n")
 	list, _, _ = strings.Cut(list, "\n\n")
 	_, flags, _ := strings.Cut(help, "\nFlags:\n")
+	if unnamed := regexp.MustCompile(`--[a-z-]+ (string|strings|stringArray|duration|u?int(32|64)?) `).FindString(flags); unnamed != "" {
+		t.Errorf("%s --help does not say what the value is: %s", page, unnamed)
+	}
 	told[page] = []string{} // not nil: there is such a command
 	for _, f := range flag.FindAllStringSubmatch(flags, -1) {
 		told[page] = append(told[page], f[1])
