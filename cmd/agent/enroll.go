@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"net"
 
 	"github.com/spf13/cobra"
 
@@ -57,6 +58,9 @@ func (p program) join(cmd *cobra.Command, server, tokenFile string) error {
 	identity, err := agent.Enroll(cmd.Context(), p.dir(), u.String(), token, p.facts(u.String()), newLog(io.Discard))
 	if errors.Is(err, agent.ErrEnrolled) {
 		return cli.Hint(err, "latchkey-agent revert gives it back first")
+	}
+	if errors.As(err, new(net.Error)) {
+		return cli.Hint(err, "is --server what latchkey serve prints, and can this machine reach it?")
 	}
 	if err != nil {
 		return err

@@ -104,8 +104,8 @@ func (p program) revert() *cobra.Command {
 		Short: "Give the machine back: undo everything, remove our accounts, keep their homes",
 		Long: `revert undoes everything that the ledger says latchkey-agent made: keys, sudo rules,
 sshd drop-in, accounts, groups. Homes are kept and listed. Stop the service first. It
-asks before it does anything, and needs no control plane; that one forgets the machine by
-latchkey instance deregister.`,
+shows the steps and asks before it takes them, and needs no control plane; that one
+forgets the machine by latchkey instance deregister.`,
 		Example: "  systemctl disable --now latchkey-agent; latchkey-agent revert --yes",
 		Args:    cli.Args(),
 	}
