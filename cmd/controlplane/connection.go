@@ -36,7 +36,7 @@ func connectionFlags(cmd *cobra.Command) *connection {
 	f := cmd.PersistentFlags()
 	f.StringVar(&c.server, "server", "", "`URL` of the server, https://HOST:PORT")
 	f.StringVar(&c.credentials, "credentials", "", "`FILE` with an access key, in the AWS shared-credentials format")
-	f.StringVar(&c.ca, "ca", "", "`FILE` with the certificate authority of the server, PEM (default: the system's own)")
+	f.StringVar(&c.ca, "ca", "", "`FILE` with the certificate authority of the server, PEM (default: that of the data directory, or the system's own)")
 	f.StringVar(&c.dataDir, "data-dir", defaultDataDir, "data `DIR` of a server on this machine, used for what the others leave open")
 	f.StringVar(&c.region, "region", "", "`REGION` of the server (default us-east-1)")
 	f.StringVar(&c.account, "account-id", "", "12-digit account `ID` of users named without an ARN (default 000000000000)")

@@ -24,7 +24,7 @@ import (
 
 // Manual is the manual of one program.
 type Manual struct {
-	Root    *cobra.Command // with its commands; flags for help are added to them
+	Root    *cobra.Command // with its commands; what cobra adds by itself is added to them
 	Section string         // 1 for a command of everybody's, 8 for one of root's
 	Version string
 	SeeAlso []string // pages beside those of the program, such as sudoers(5), for the root's page
@@ -64,7 +64,10 @@ func (m Manual) write(dir string) error {
 
 // Pages returns a page for each command, the root's first. The same commands and
 // version give the same pages: there is no date in them.
-func (m Manual) Pages() []Page { return m.pages(m.Root) }
+func (m Manual) Pages() []Page {
+	m.Root.InitDefaultCompletionCmd() // which cobra adds only when the program runs
+	return m.pages(m.Root)
+}
 
 func (m Manual) pages(cmd *cobra.Command) []Page {
 	list := []Page{{Name: title(cmd) + "." + m.Section, Text: m.page(cmd)}}
@@ -84,7 +87,7 @@ func title(cmd *cobra.Command) string { return strings.ReplaceAll(cmd.CommandPat
 func (m Manual) page(cmd *cobra.Command) string {
 	cmd.InitDefaultHelpFlag()
 	var r roff
-	r.line(".TH %s %s \"\" %s", quote(strings.ToUpper(title(cmd))), m.Section, quote(m.Root.Name()+" "+m.Version))
+	r.line(".TH %s %s \"\" %s Latchkey", quote(strings.ToUpper(title(cmd))), m.Section, quote(m.Root.Name()+" "+m.Version))
 	r.line(".SH NAME")
 	r.line("%s \\- %s", escape(title(cmd)), escape(cmd.Short))
 	r.synopsis(cmd)

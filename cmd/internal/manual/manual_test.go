@@ -27,7 +27,8 @@ Next:
   one  the first
   two  the second…
 after
-  prog set web`,
+  prog set web
+	and	a tab`,
 		Example: "  prog set web \\\n    --wait 1m",
 	}
 	root.PersistentFlags().StringP("server", "s", "", "`URL` of the server [$LATCHKEY_SERVER]")
@@ -38,12 +39,13 @@ after
 		panic(err)
 	}
 	set.Flags().String("config", "", "`FILE` with settings")
+	root.CompletionOptions.DisableDefaultCmd = true // its pages are cobra's to word
 	root.AddCommand(set, &cobra.Command{Use: "gone", Hidden: true, Run: run})
 	return manual.Manual{Root: root, Section: "8", Version: `1"2`, SeeAlso: []string{"other(5)"}}
 }
 
 func TestPages(t *testing.T) {
-	want := []manual.Page{{Name: "prog.8", Text: `.TH "PROG" 8 "" "prog 1\(dq2"
+	want := []manual.Page{{Name: "prog.8", Text: `.TH "PROG" 8 "" "prog 1\(dq2" Latchkey
 .SH NAME
 prog \- A program
 .SH SYNOPSIS
@@ -65,7 +67,7 @@ URL of the server [$LATCHKEY_SERVER]
 What a flag does not give is taken from the variable that stands in brackets beside it.
 .SH SEE ALSO
 other(5)
-`}, {Name: "prog-set.8", Text: `.TH "PROG\-SET" 8 "" "prog 1\(dq2"
+`}, {Name: "prog-set.8", Text: `.TH "PROG\-SET" 8 "" "prog 1\(dq2" Latchkey
 .SH NAME
 prog\-set \- Set what \en stands for
 .SH SYNOPSIS
@@ -87,6 +89,7 @@ after
 .RS 4
 .nf
 prog set web
+and	a tab
 .fi
 .RE
 .SH OPTIONS

@@ -111,8 +111,8 @@ func commands(t *testing.T, told map[string][]string, program, page string, word
 		told[page] = append(told[page], f[1])
 	}
 	for _, s := range sub.FindAllStringSubmatch(list, -1) {
-		if s[1] == "help" || s[1] == "completion" {
-			continue // of the library
+		if s[1] == "help" {
+			continue // it shows the others
 		}
 		name, section, _ := strings.Cut(page, ".")
 		below := fmt.Sprintf("%s-%s.%s", name, s[1], section)

@@ -14,14 +14,14 @@ type roff struct{ strings.Builder }
 func (r *roff) line(format string, args ...any) { fmt.Fprintf(r, format+"\n", args...) }
 
 // prose prints paragraphs, which an empty line parts. Lines of a paragraph flow
-// together; those that begin with two spaces are a list or stand as they are.
+// together; those that are indented are a list or stand as they are.
 func (r *roff) prose(text string) {
 	begun := false
 	for lines := strings.Split(strings.TrimSpace(text), "\n"); len(lines) > 0; {
 		n := alike(lines)
 		switch {
 		case lines[0] == "":
-		case strings.HasPrefix(lines[0], "  "):
+		case indented(lines[0]):
 			r.block(lines[:n])
 		default:
 			if begun {
@@ -36,12 +36,16 @@ func (r *roff) prose(text string) {
 // alike counts the lines at the beginning that are all empty, all indented, or neither.
 func alike(lines []string) int {
 	other := func(l string) bool {
-		return (l == "") != (lines[0] == "") || strings.HasPrefix(l, "  ") != strings.HasPrefix(lines[0], "  ")
+		return (l == "") != (lines[0] == "") || indented(l) != indented(lines[0])
 	}
 	if i := slices.IndexFunc(lines, other); i >= 0 {
 		return i
 	}
 	return len(lines)
+}
+
+func indented(line string) bool {
+	return strings.HasPrefix(line, "  ") || strings.HasPrefix(line, "\t")
 }
 
 func (r *roff) flow(lines []string) {
@@ -72,11 +76,11 @@ func (r *roff) item(tag, text string) {
 	r.line("%s", escape(text))
 }
 
-// literal prints lines as they stand, without what all are indented by.
+// literal prints lines as they stand, but for two spaces or a tab that they begin with.
 func (r *roff) literal(lines []string) {
 	r.line(".PP\n.RS 4\n.nf")
 	for _, l := range lines {
-		r.line("%s", escape(strings.TrimPrefix(l, "  ")))
+		r.line("%s", escape(strings.TrimPrefix(strings.TrimPrefix(l, "\t"), "  ")))
 	}
 	r.line(".fi\n.RE")
 }
