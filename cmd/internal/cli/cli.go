@@ -47,7 +47,7 @@ func Run(ctx context.Context, root *cobra.Command, args []string) int {
 	root.SetFlagErrorFunc(flagError)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return loadSettings(cmd) }
 	root.SetHelpCommand(helpCommand())
-	root.SetUsageTemplate(usage(root.UsageTemplate()))
+	root.SetHelpFunc(help)
 	root.InitDefaultCompletionCmd()
 	for _, sub := range root.Commands() {
 		if sub.Name() == "completion" {

@@ -22,7 +22,9 @@ func TestPrograms(t *testing.T) {
 	}
 	programs, pages := t.TempDir(), t.TempDir()
 	for path, section := range map[string]string{"controlplane": "1", "agent": "8", "keys": "8"} {
-		output(t, "go", "build", "-buildvcs=false", "-o", filepath.Join(programs, path), folder+"/cmd/"+path)
+		program := filepath.Join(programs, path)
+		output(t, "go", "build", "-buildvcs=false", "-o", program, folder+"/cmd/"+path)
+		staysSmall(t, program)
 		if path == "keys" {
 			output(t, "cp", folder+"/packaging/man/latchkey-keys."+section, pages)
 			continue
@@ -76,6 +78,21 @@ func output(t *testing.T, name string, args ...string) string {
 		t.Fatalf("%s: %v\n%s", cmd, err, &errs)
 	}
 	return string(out)
+}
+
+// staysSmall: what makes pages is not in the program, nor are templates, with which the
+// linker keeps every method (2 MB); cobra's are left out as long as nobody sets one.
+func staysSmall(t *testing.T, program string) {
+	t.Helper()
+	symbols := output(t, "go", "tool", "nm", program)
+	if !strings.Contains(symbols, " main.main\n") {
+		t.Fatalf("%s has no symbols to look at", program)
+	}
+	for _, unwanted := range []string{" latchkey/cmd/internal/manual.", " text/template.(*Template).Execute\n"} {
+		if strings.Contains(symbols, unwanted) {
+			t.Errorf("%s links%s", program, unwanted)
+		}
+	}
 }
 
 // read returns the pages of a folder as they are shown, with single spaces.
