@@ -222,6 +222,10 @@ func (h *Host) leftovers() []string {
 // program, or no shell by shells(5), which services beside sshd go by.
 func (h *Host) checkShell() error {
 	info, err := os.Stat(h.Layout.Shell)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		// The shell of every account hangs on it, so a fault of a moment shall not count.
+		info, err = os.Stat(h.Layout.Shell)
+	}
 	if err != nil {
 		return err
 	}
