@@ -5,11 +5,13 @@
 package cache
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"latchkey/agent/plan"
 	"latchkey/agent/safefile"
@@ -22,6 +24,7 @@ type Dir struct {
 	kept   []string // what was taken from users; not of this folder
 	freeze string   // the freeze file, which is an administrator's
 	files  safefile.Writer
+	last   *lastLedger
 }
 
 // Limits of what is read back, in bytes.
@@ -49,7 +52,7 @@ const (
 
 // Open returns the agent's folder of the layout. The folder need not exist yet.
 func Open(l plan.Layout, files safefile.Writer) *Dir {
-	return &Dir{path: l.AgentDir, kept: []string{l.RevokedDir, l.ArchivedDir, l.QuarantineDir}, freeze: l.Freeze, files: files}
+	return &Dir{path: l.AgentDir, kept: []string{l.RevokedDir, l.ArchivedDir, l.QuarantineDir}, freeze: l.Freeze, files: files, last: &lastLedger{}}
 }
 
 // Make makes the folder and the one above it.
@@ -120,23 +123,53 @@ func (d *Dir) HeldBundle() ([]byte, error) {
 // SaveHeldBundle stores a bundle that was opened and is held.
 func (d *Dir) SaveHeldBundle(sealed []byte) error { return d.put(heldFile, sealed) }
 
-// Ledger returns the record of what we made; a new one before the first.
+// Ledger returns the record of what we made; a new one before the first. It is the
+// caller's to change.
 func (d *Dir) Ledger() (plan.Ledger, error) {
-	l := plan.NewLedger()
-	err := d.load(ledgerFile, maxLedger, &l)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	content, _, err := safefile.Read(filepath.Join(d.path, ledgerFile), maxLedger)
+	if errors.Is(err, fs.ErrNotExist) {
 		return plan.NewLedger(), nil
-	case err != nil:
-		return plan.Ledger{}, err
-	case l.Accounts == nil || l.Groups == nil:
-		return plan.Ledger{}, fmt.Errorf("read %s: %w", ledgerFile, wire.ErrNotCanonical)
 	}
-	return l, nil
+	if err != nil {
+		return plan.Ledger{}, err
+	}
+	return d.last.read(content, func() (l plan.Ledger, err error) {
+		if err := d.decode(ledgerFile, content, &l); err != nil {
+			return l, err
+		}
+		if l.Accounts == nil || l.Groups == nil {
+			return l, fmt.Errorf("read %s: %w", ledgerFile, wire.ErrNotCanonical)
+		}
+		return l, nil
+	})
 }
 
 // SaveLedger stores the record durably.
 func (d *Dir) SaveLedger(l plan.Ledger) error { return d.store(ledgerFile, l) }
+
+// lastLedger is what the ledger's file held when it was last read. It has an account for
+// each user, and to decode it takes far longer than to read it. It serves several
+// goroutines.
+type lastLedger struct {
+	mu     sync.Mutex // guards all
+	sum    [sha256.Size]byte
+	ledger plan.Ledger
+}
+
+// read returns what the content is decoded to, which decode does when it is another than
+// that of the last time.
+func (l *lastLedger) read(content []byte, decode func() (plan.Ledger, error)) (plan.Ledger, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if sum := sha256.Sum256(content); sum != l.sum {
+		ledger, err := decode()
+		if err != nil {
+			return plan.Ledger{}, err
+		}
+		l.sum, l.ledger = sum, ledger
+	}
+	return l.ledger.Clone(), nil
+}
 
 // Status is what the last pass came to, for people.
 type Status struct {
@@ -187,6 +220,10 @@ func (d *Dir) load(name string, limit int64, into any) error {
 	if err != nil {
 		return err
 	}
+	return d.decode(name, content, into)
+}
+
+func (d *Dir) decode(name string, content []byte, into any) error {
 	if err := wire.Decode(content, into); err != nil {
 		return fmt.Errorf("read %s: %w", filepath.Join(d.path, name), err)
 	}

@@ -60,7 +60,8 @@ type differ struct {
 	// heirs are names whose account, or what is left of it, still belongs to an
 	// earlier user: that one goes in this plan, the new account comes in the next.
 	heirs map[authz.Username]bool
-	held  *holders // of have; nil until somebody asks
+	held  *holders  // of have; nil until somebody asks
+	gone  *[]leaver // the same
 	plan  Plan
 }
 
@@ -75,6 +76,7 @@ func (d *differ) holders() *holders {
 // admitted is a grant that this machine can honour, with its key file.
 type admitted struct {
 	authz.Grant
+	path string
 	keys []byte
 }
 
@@ -106,7 +108,7 @@ func (d *differ) admit() {
 			d.plan.Refused = append(d.plan.Refused, Refused{g.Username.String(), err})
 			g.Sudo = errors.Is(err, ErrSudoUnseen) && d.hasSudo(g)
 		}
-		d.admitted = append(d.admitted, admitted{g, keys})
+		d.admitted = append(d.admitted, admitted{g, d.layout.KeyFile(g.Username), keys})
 	}
 }
 
@@ -221,10 +223,9 @@ func (d *differ) give() {
 		d.giveAccount(g.Grant)
 	}
 	for _, g := range d.admitted {
-		path := d.layout.KeyFile(g.Username)
-		if !d.keysWritten[path] && !d.have.has(path, g.keys, d.layout.keyFileAttr()) {
-			d.step(Step{Op: OpWriteKeys, User: g.Username, UID: g.UID, Path: path, Keys: g.keys,
-				Attr: d.layout.keyFileAttr(), Why: d.changed(path)})
+		if !d.keysWritten[g.path] && !d.have.has(g.path, g.keys, d.layout.keyFileAttr()) {
+			d.step(Step{Op: OpWriteKeys, User: g.Username, UID: g.UID, Path: g.path, Keys: g.keys,
+				Attr: d.layout.keyFileAttr(), Why: d.changed(g.path)})
 		}
 	}
 	d.giveBlocks()

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"latchkey/authz"
@@ -57,6 +59,24 @@ const (
 // NewLedger is the record of a machine on which we made nothing.
 func NewLedger() Ledger {
 	return Ledger{Accounts: map[authz.Username]Owned{}, Groups: map[string]bool{}}
+}
+
+// Clone returns a copy that has nothing in common with l.
+func (l Ledger) Clone() Ledger {
+	l.Accounts, l.Groups, l.SSHDModes = maps.Clone(l.Accounts), maps.Clone(l.Groups), slices.Clone(l.SSHDModes)
+	for user, o := range l.Accounts {
+		if o.Before == nil && o.Adopted == nil {
+			continue
+		}
+		if o.Before != nil {
+			before := *o.Before
+			before.Groups = slices.Clone(before.Groups)
+			o.Before = &before
+		}
+		o.Adopted = slices.Clone(o.Adopted)
+		l.Accounts[user] = o
+	}
+	return l
 }
 
 // Intend records what the steps are about to make. It is stored before the first

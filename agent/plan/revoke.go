@@ -20,8 +20,16 @@ type leaver struct {
 	nameLost, uidLost bool
 }
 
+// leavers are found once, after all are admitted.
 func (d *differ) leavers() []leaver {
-	stay := map[authz.Username]authz.UID{}
+	if d.gone == nil {
+		d.gone = new(d.findLeavers())
+	}
+	return *d.gone
+}
+
+func (d *differ) findLeavers() []leaver {
+	stay := make(map[authz.Username]authz.UID, len(d.admitted))
 	for _, g := range d.admitted {
 		stay[g.Username] = g.UID
 	}
@@ -100,9 +108,9 @@ func (d *differ) unschedule(a leaver) {
 // takeKeys removes every file in our key folder that is nobody's. The folder is
 // ours, so a file that we did not write there goes too.
 func (d *differ) takeKeys() {
-	keep := map[string]bool{}
+	keep := make(map[string]bool, len(d.admitted))
 	for _, g := range d.admitted {
-		keep[d.layout.KeyFile(g.Username)] = true
+		keep[g.path] = true
 	}
 	var paths []string
 	for path, f := range d.have.Files {
@@ -124,7 +132,7 @@ func (d *differ) takeSomeKeys() {
 	attr := d.layout.keyFileAttr()
 	_, reader := d.have.Groups[attr.Group]
 	for _, g := range d.admitted {
-		path := d.layout.KeyFile(g.Username)
+		path := g.path
 		f, found := d.have.Files[path]
 		if !found || f.Folder || f.Odd || !losesLines(f.Content, g.keys) {
 			continue
@@ -140,6 +148,9 @@ func (d *differ) takeSomeKeys() {
 
 // losesLines reports whether the old text has a line that the new one has not.
 func losesLines(old, next []byte) bool {
+	if bytes.Equal(old, next) {
+		return false
+	}
 	known := map[string]bool{}
 	for line := range bytes.Lines(next) {
 		known[string(line)] = true

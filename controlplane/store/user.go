@@ -93,14 +93,16 @@ func (v View) scanOwnedKey(s scanner) (k ownedKey, err error) {
 	return k, nil
 }
 
-// maxKnownKeys bounds the keys that are remembered, to about 25 MB of the longest.
-const maxKnownKeys = 1 << 14
+// maxKnownKeys bounds the keys that are remembered, in bytes of their text: those of
+// 100,000 users with three short keys, which take about 80 MB.
+const maxKnownKeys = 24 << 20
 
 // knownKeys remembers the keys that it has parsed, by their text: a bundle needs all
 // keys of its stack, and to check one takes several times as long as to read it.
 type knownKeys struct {
-	mu     sync.Mutex // guards parsed
+	mu     sync.Mutex // guards parsed and size
 	parsed map[string]authz.Key
+	size   int
 }
 
 // parse returns the zero key for a text that does not parse.
@@ -114,10 +116,11 @@ func (k *knownKeys) parse(text string) authz.Key {
 	if parsed, err := authz.ParseKey(text, authz.KeyPolicy{}); err == nil {
 		key = parsed
 	}
-	if k.parsed == nil || len(k.parsed) >= maxKnownKeys {
-		k.parsed = map[string]authz.Key{}
+	if k.parsed == nil || k.size+len(text) > maxKnownKeys {
+		k.parsed, k.size = map[string]authz.Key{}, 0
 	}
 	k.parsed[text] = key
+	k.size += len(text)
 	return key
 }
 
