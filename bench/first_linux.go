@@ -271,15 +271,21 @@ func (r *diskRoot) remove() error {
 // run runs a command in the root, with an input.
 func (r *diskRoot) run(ctx context.Context, input string, argv ...string) (string, error) {
 	var out, errs strings.Builder
-	// env looks the program up in the root.
-	cmd := exec.CommandContext(ctx, "/usr/bin/env", argv...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: r.root}
-	cmd.Dir, cmd.Env = "/", []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C"}
+	cmd := r.command(ctx, argv...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &errs
 	if err := cmd.Run(); err != nil {
 		return out.String(), fmt.Errorf("%v: %w: %s", argv, err, errs.String())
 	}
 	return out.String(), nil
+}
+
+// command is a command in the root.
+func (r *diskRoot) command(ctx context.Context, argv ...string) *exec.Cmd {
+	// env looks the program up in the root.
+	cmd := exec.CommandContext(ctx, "/usr/bin/env", argv...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: r.root}
+	cmd.Dir, cmd.Env = "/", []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C"}
+	return cmd
 }
 
 func (r *diskRoot) time(ctx context.Context, argv ...string) (time.Duration, error) {
