@@ -147,6 +147,7 @@ func inMachine(t *testing.T) {
 	}
 	t.Run("program", inMachineProgram)
 	t.Run("restricted", inMachineRestricted)
+	t.Run("daemon", inMachineDaemon)
 	t.Run("login", inMachineLogin)
 }
 
