@@ -59,6 +59,9 @@ func (h *Host) Observe(ctx context.Context, grants []authz.Grant, owned plan.Led
 		s.SSHDEndless, _ = h.sshdEndless(ctx) // what could not be looked at is as it was
 	}
 	s.Scheduled = h.observeScheduled(owned)
+	if s.Left, err = h.observeLeft(grants, owned, s.Accounts); err != nil {
+		return plan.State{}, err
+	}
 	s.Hook, s.Shell = h.checkHook(), h.checkShell()
 	if s.Processes, err = processesOf(leaving(grants, owned)); err != nil {
 		return plan.State{}, err

@@ -98,6 +98,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"sudo-proof":       testSudoProof,
 	"sudo-taken":       testSudoTaken,
 	"taken":            testTaken,
+	"name-left":        testNameLeft,
 	"groups":           testGroups,
 	"next-user":        testNextUser,
 	"sudo-exact":       testSudoExact,

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -184,6 +185,9 @@ func (d *differ) clash(g authz.Grant) error {
 	}
 	if _, taken := d.have.Groups[name]; taken && !ours {
 		return ErrGroupTaken
+	}
+	if left := d.have.Left[g.Username]; len(left) > 0 && !exists && !ours {
+		return fmt.Errorf("%w: %s", ErrNameLeft, strings.Join(left, ", "))
 	}
 	home, found := d.have.Homes[d.layout.Home(g.Username)]
 	switch {

@@ -42,6 +42,9 @@ type Layout struct {
 	CronSpools []string
 	AtSpools   []string
 	LingerDir  string // logind's: an empty file for each user that lingers
+	// MailSpools hold a file for each user, by name; SubIDs name users and the ids that
+	// they may use in their namespaces (subuid(5)).
+	MailSpools, SubIDs []string
 	// AuthLogs is where sshd's lines go on a machine without a journal: distributions
 	// differ.
 	AuthLogs []string
@@ -71,6 +74,8 @@ func Linux() Layout {
 		CronSpools:    []string{"/var/spool/cron/crontabs", "/var/spool/cron/tabs", "/var/spool/cron"},
 		AtSpools:      []string{"/var/spool/cron/atjobs", "/var/spool/atjobs", "/var/spool/at"},
 		LingerDir:     "/var/lib/systemd/linger",
+		MailSpools:    []string{"/var/mail", "/var/spool/mail"},
+		SubIDs:        []string{"/etc/subuid", "/etc/subgid"},
 		AuthLogs:      []string{"/var/log/auth.log", "/var/log/secure"},
 	}
 }

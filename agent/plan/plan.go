@@ -329,6 +329,7 @@ var (
 	ErrUIDTaken       = name.Refuse("uid_taken", "the uid belongs to another account of this machine")
 	ErrGIDTaken       = name.Refuse("gid_taken", "the uid is the id of another group of this machine")
 	ErrHomeForeign    = name.Refuse("home_foreign", "the home folder exists and is not the user's")
+	ErrNameLeft       = name.Refuse("name_left", "something of an earlier account of that name is here and would be the user's")
 	ErrHomeUnread     = name.Refuse("home_unread", "the home folder does not answer, or can not be looked at")
 	ErrHostname       = name.Refuse("name_is_hostname", "the name is this machine's host name")
 	ErrSudoersForeign = name.Refuse("sudoers_foreign", "our sudoers file exists and was not written by us")

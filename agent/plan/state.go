@@ -37,6 +37,9 @@ type State struct {
 	// Scheduled is what would start again by itself, of accounts of ours that have
 	// any such thing.
 	Scheduled map[authz.Username]Scheduled
+	// Left is where an account that is gone is still named, or what it left under its
+	// name, of those that are still to be made.
+	Left map[authz.Username][]string
 }
 
 // Block is what a home's key file holds of ours.
