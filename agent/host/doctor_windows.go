@@ -22,6 +22,9 @@ func (h *Host) Inventory(context.Context, plan.Ledger) (Inventory, error) {
 	return Inventory{}, errors.ErrUnsupported
 }
 
+// SetIDs is not there for Windows, which has none.
+func (h *Host) SetIDs(plan.Ledger) ([]SetID, []Unread, error) { return nil, nil, nil }
+
 // ProveHook is not there for Windows yet.
 func (h *Host) ProveHook(context.Context, authz.Grant) error { return errors.ErrUnsupported }
 

@@ -17,6 +17,8 @@ type Inventory struct {
 	Members   []Member       `json:"privileged_members"`
 	Roots     []string       `json:"uid_0_accounts"` // besides root
 	Passwords []Password     `json:"passwords"`
+	// SetIDs are only of the homes of our accounts, and only where they were asked for.
+	SetIDs []SetID `json:"set_ids,omitempty"`
 	// Unread are the places that were not read, and so may hold more.
 	Unread []Unread `json:"unread"`
 	// Notes are ways in that this list cannot show.
@@ -57,6 +59,13 @@ type Member struct {
 type Password struct {
 	Account string `json:"account"`
 	Empty   bool   `json:"empty"` // needs none
+}
+
+// SetID is a program in a home that runs with other rights than its starter's.
+type SetID struct {
+	Account string `json:"account"`
+	File    string `json:"file"`
+	Rights  string `json:"rights"` // such as "uid 0"
 }
 
 // Unread is a place and why it was not read.

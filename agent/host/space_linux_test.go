@@ -127,6 +127,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"doctor":           testDoctor,
 	"doctor-looks":     testDoctorLooks,
 	"inventory":        testInventory,
+	"set-ids":          testSetIDs,
 	"quarantine":       testQuarantine,
 }
 

@@ -15,8 +15,9 @@ func (p program) inventory() *cobra.Command {
 		Short: "List the access to this machine that latchkey does not manage",
 		Long: `inventory lists what may let people in beside the stack: SSH keys in homes and in the
 folders that sshd reads, sudo rules, members of privileged groups, accounts with uid
-0, accounts with a password. It changes nothing, asks nobody, and says what it could
-not read. The column BUT says why sshd would not take a key.`,
+0, accounts with a password, programs in homes of stack users that run with the
+rights of another. It changes nothing, asks nobody, and says what it could not read.
+The column BUT says why sshd would not take a key.`,
 		Example: "  latchkey-agent inventory\n  latchkey-agent inventory --json",
 		Args:    cli.Args(),
 	}
@@ -33,6 +34,11 @@ not read. The column BUT says why sshd would not take a key.`,
 		if err != nil {
 			return err
 		}
+		found, unread, err := p.machine().SetIDs(owned)
+		if err != nil {
+			return err
+		}
+		in.SetIDs, in.Unread = found, append(in.Unread, unread...)
 		if *asJSON {
 			return cli.JSON(cmd.OutOrStdout(), in)
 		}
@@ -57,6 +63,9 @@ func printInventory(cmd *cobra.Command, in host.Inventory) error {
 	}
 	for _, a := range in.Passwords {
 		others = append(others, []string{a.Account, map[bool]string{true: "has an empty password", false: "has a password"}[a.Empty]})
+	}
+	for _, s := range in.SetIDs {
+		others = append(others, []string{s.Account, "has a program that runs with " + s.Rights + ": " + s.File})
 	}
 	for _, u := range in.Unread {
 		unread = append(unread, []string{u.Place, u.Reason})
