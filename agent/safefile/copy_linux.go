@@ -5,7 +5,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,15 +29,38 @@ func (w Writer) makeCopies(path string, model Model, copies []Folder, errs []err
 	}
 	defer nest.close()
 	w.point("nursery")
-	for i, c := range copies {
+	w.someAtOnce(len(copies), func(i int) {
 		if errs[i] == nil {
-			errs[i] = w.makeCopy(f, nest, model, c)
+			errs[i] = w.makeCopy(f, nest, model, copies[i])
 		}
-	}
+	})
 	if err := errors.Join(f.removeNursery(name), unix.Syncfs(f.fd())); err != nil {
 		fault(errs, err)
 	}
 	w.point("syncfs")
+}
+
+// someAtOnce does n things, some of them at once: to fill a folder takes the kernel's
+// time, and it has more than one processor. Whoever watches the points sees them one
+// after another.
+func (w Writer) someAtOnce(n int, do func(int)) {
+	if w.Point != nil {
+		for i := range n {
+			do(i)
+		}
+		return
+	}
+	const most = 4
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), most) {
+		all.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				do(int(i))
+			}
+		})
+	}
+	all.Wait()
 }
 
 // makeNursery makes a folder for root alone, whatever list the folder above leaves

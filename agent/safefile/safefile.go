@@ -137,11 +137,17 @@ type Folder struct {
 // under its name whole: it is filled where only root can be, given away last, and
 // takes its name then. A name that is taken is refused with ErrExists. What lies in
 // the folder was made permanent when MakeCopies returns. The errors are one for each
-// folder. What a process that is ended leaves is removed by Clean.
+// folder. What a process that is ended leaves is removed by Clean. Some copies are made
+// at once, unless Point is set.
 func (w Writer) MakeCopies(folder string, model Model, copies []Folder) []error {
 	errs := make([]error, len(copies))
+	taken := make(map[string]bool, len(copies))
 	for i, c := range copies {
 		errs[i] = errors.Join(checkName(folder, c.Name), c.Attr.check())
+		if taken[c.Name] {
+			errs[i] = ErrExists
+		}
+		taken[c.Name] = true
 	}
 	w.makeCopies(folder, model, copies, errs)
 	for i, c := range copies {
