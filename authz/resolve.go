@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"slices"
 	"sort"
 	"time"
 
@@ -90,15 +91,14 @@ func Enter(u Profile, p Permission, now time.Time) (Grant, error) {
 }
 
 // At returns the access without the grants that have ended by now. The agent
-// calls it on what it has cached, so expiry needs no network.
+// calls it on what it has cached, so expiry needs no network. Where none has ended the
+// grants are those of a itself, and not to be changed: there may be very many.
 func (a Access) At(now time.Time) Access {
-	left := Access{Stack: a.Stack}
-	for _, g := range a.Grants {
-		if !ended(g.NotAfter, now) {
-			left.Grants = append(left.Grants, g)
-		}
+	over := func(g Grant) bool { return ended(g.NotAfter, now) }
+	if slices.ContainsFunc(a.Grants, over) {
+		a.Grants = slices.DeleteFunc(slices.Clone(a.Grants), over)
 	}
-	return left
+	return a
 }
 
 func ended(notAfter, now time.Time) bool { return !notAfter.IsZero() && !now.Before(notAfter) }
