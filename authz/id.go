@@ -73,8 +73,10 @@ func parseID(s string) (id, error) {
 // UID is a numeric user id that an account of ours may have.
 type UID uint32
 
-// The range is above every distribution's system accounts and below systemd's
-// dynamic (61184) and the nobody (65534) ids (requirement R19).
+// The range is above every distribution's system accounts and below systemd's ids for
+// homes (60001), dynamic users (61184) and nobody (65534) (requirement R19). 65536 to
+// 99999 would be free as well, and no more: subordinate ids (subuid(5)) begin at 100000,
+// those of systemd-nspawn's containers at 524288.
 const (
 	MinUID UID = 1000
 	MaxUID UID = 59999

@@ -189,6 +189,7 @@ type reading struct {
 func (b Bundle) read(known func(user int) (authz.Grant, bool)) reading {
 	stack, _ := authz.ParseStackID(b.Stack) // Open compared it with a parsed id
 	r := reading{access: authz.Access{Stack: stack}, at: make([]int, len(b.Users))}
+	r.access.Grants = slices.Grow(r.access.Grants, len(b.Users))
 	seen := newIdentities(len(b.Users))
 	for i, u := range b.Users {
 		r.at[i] = -1

@@ -57,9 +57,8 @@ func OpenAfter(before Opened, sealed []byte, trusted note.Verifiers, target Targ
 // that did not.
 func (o Opened) decode(text string) (next Opened, from []int, err error) {
 	around, users, cut := cutUsers(text)
-	if !cut {
-		err = Decode([]byte(text), &next.bundle)
-		return next, slices.Repeat([]int{-1}, len(next.bundle.Users)), err
+	if len(o.places) == 0 || !cut {
+		return decodeWhole(text, users)
 	}
 	if err := Decode([]byte(around), &next.bundle); err != nil {
 		return Opened{}, nil, err
@@ -77,11 +76,31 @@ func (o Opened) decode(text string) (next Opened, from []int, err error) {
 		if err != nil {
 			return Opened{}, nil, err
 		}
-		if _, twice := next.places[text]; !twice {
-			next.places[text] = i
-		}
+		next.put(text, i)
 	}
 	return next, from, nil
+}
+
+// decodeWhole decodes a bundle of which nothing stood in another, and whose users have
+// the texts given.
+func decodeWhole(text string, users []string) (next Opened, from []int, err error) {
+	if err := Decode([]byte(text), &next.bundle); err != nil {
+		return Opened{}, nil, err
+	}
+	if n := len(next.bundle.Users); len(users) == n { // as it always is
+		next.places = make(map[string]int, n)
+		for i, text := range users {
+			next.put(text, i)
+		}
+	}
+	return next, slices.Repeat([]int{-1}, len(next.bundle.Users)), nil
+}
+
+// put keeps where a user stands, the first of two with the same text.
+func (o Opened) put(text string, place int) {
+	if _, twice := o.places[text]; !twice {
+		o.places[text] = place
+	}
 }
 
 // cutUsers cuts the text of a bundle into the bundle without its users and the text of
