@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -188,35 +189,19 @@ type reading struct {
 // read parses the users but those whose grant is known.
 func (b Bundle) read(known func(user int) (authz.Grant, bool)) reading {
 	stack, _ := authz.ParseStackID(b.Stack) // Open compared it with a parsed id
-	r := reading{access: authz.Access{Stack: stack}, at: make([]int, len(b.Users))}
-	r.access.Grants = slices.Grow(r.access.Grants, len(b.Users))
+	r := reading{access: authz.Access{Stack: stack, Grants: slices.Grow[[]authz.Grant](nil, len(b.Users))}}
 	seen := newIdentities(len(b.Users))
 	for i, u := range b.Users {
-		r.at[i] = -1
-		g, found := known(i)
-		var err, noSudo error
-		if !found {
-			g, err = u.grant(b.keyPolicy())
+		var p parsed
+		var found bool
+		if p.grant, found = known(i); !found {
+			p = u.parse(b.keyPolicy())
 			r.proved += len(u.Keys)
 		}
-		if err == nil && !seen.add(g) {
-			err = ErrTwice
+		if p.err == nil && !seen.add(p.grant) {
+			p.err = ErrTwice
 		}
-		if err == nil {
-			if !found {
-				g.Sudo, g.SudoCommands, noSudo = u.sudo()
-			}
-			if noSudo == nil {
-				r.at[i] = len(r.access.Grants)
-			}
-			r.access.Grants = append(r.access.Grants, g)
-		}
-		if err == nil {
-			err = noSudo
-		}
-		if err != nil && !errors.Is(err, errNoSSH) {
-			r.rejected = append(r.rejected, Rejected{Name: u.Name, Reason: err})
-		}
+		r.take(u.Name, p)
 	}
 	byName := func(a, b authz.Grant) int { return strings.Compare(a.Username.String(), b.Username.String()) }
 	if !slices.IsSortedFunc(r.access.Grants, byName) {
@@ -224,6 +209,35 @@ func (b Bundle) read(known func(user int) (authz.Grant, bool)) reading {
 		r.at = nil
 	}
 	return r
+}
+
+// parsed is what a user was parsed into: err says why he is not let in, noSudo why he
+// gets no sudo.
+type parsed struct {
+	grant       authz.Grant
+	err, noSudo error
+}
+
+func (u User) parse(policy authz.KeyPolicy) (p parsed) {
+	if p.grant, p.err = u.grant(policy); p.err == nil {
+		p.grant.Sudo, p.grant.SudoCommands, p.noSudo = u.sudo()
+	}
+	return p
+}
+
+// take adds the next user.
+func (r *reading) take(name string, p parsed) {
+	at, why := -1, cmp.Or(p.err, p.noSudo)
+	if why == nil {
+		at = len(r.access.Grants)
+	}
+	r.at = append(r.at, at)
+	if p.err == nil {
+		r.access.Grants = append(r.access.Grants, p.grant)
+	}
+	if why != nil && !errors.Is(why, errNoSSH) {
+		r.rejected = append(r.rejected, Rejected{Name: name, Reason: why})
+	}
 }
 
 // keyPolicy is what is asked of the bundle's keys.
