@@ -154,12 +154,8 @@ func (k *keysModes) arrived(mode, at string) {
 // repairedInHome: a line of ours that is gone from a home is back without a look that is
 // due: the next one is an hour away.
 func (k *keysModes) repairedInHome() {
-	const seldom = "[Service]\nEnvironment=LATCHKEY_INTERVAL=1h\n"
-	if err := k.machines[k.name].WriteFile(k.t.Context(), "/etc/systemd/system/latchkey-agent.service.d/seldom.conf", []byte(seldom), 0o644); err != nil {
-		k.t.Fatal(err)
-	}
-	k.run(k.name, "sh", "-c", "systemctl daemon-reload && systemctl start latchkey-agent")
-	defer k.run(k.name, "systemctl", "stop", "latchkey-agent")
+	k.run(k.name, "systemd-run", "--quiet", "--unit=seldom", "latchkey-agent", "run", "--interval", "1h")
+	defer k.run(k.name, "systemctl", "stop", "seldom")
 	for _, damage := range []string{"sed -i '/^ssh-/d' .ssh/authorized_keys", "rm .ssh/authorized_keys", "mv .ssh .old"} {
 		// What came before the folder was watched may have been seen by the pass before that.
 		k.eventually("after "+damage+" bob's key is back", func() error {

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"time"
+	"path/filepath"
 
 	"latchkey/agent/plan"
 	"latchkey/agent/safefile"
@@ -34,42 +34,56 @@ func (h *Host) writeBlock(s plan.Step) error {
 	return h.setBlock(s)
 }
 
-// readInHome reads the key file of a home, which may lie on a file system that never
-// answers.
-func (h *Host) readInHome(home safefile.Home) ([]byte, error) {
-	type answer struct {
-		content []byte
-		err     error
-	}
-	read := ask(&h.stuck, "keys in "+home.Path, func() (a answer) {
-		a.content, _, a.err = safefile.ReadHome(home, plan.KeysInHome)
-		return a
-	})
-	a, silent := within(read, time.After(silence))
-	return a.content, errors.Join(a.err, silent)
+// inHome is what was read of a file in a home.
+type inHome struct {
+	content []byte
+	err     error
+}
+
+func readInHome(home safefile.Home, name string) (r inHome) {
+	r.content, _, r.err = safefile.ReadHome(home, name)
+	return r
+}
+
+// spotInHome is where a file in a home lies.
+func spotInHome(home safefile.Home, name string) spot {
+	return spot{"keys", filepath.Join(home.Path, name), filepath.Dir(home.Path)}
 }
 
 // observeBlocks reads our lines in the homes of the accounts that have some by the
 // ledger. What is in the way in one home is a fact about that one.
 func (h *Host) observeBlocks(owned plan.Ledger, homes map[string]plan.Folder) (map[authz.Username]plan.Block, error) {
 	blocks := map[authz.Username]plan.Block{}
+	var users []authz.Username
+	var in []safefile.Home
+	var spots []spot
 	for user, own := range owned.Accounts {
-		if !own.Block {
-			continue
+		if own.Block {
+			home := h.homeOf(user, own.UID)
+			users, in, spots = append(users, user), append(in, home), append(spots, spotInHome(home, plan.KeysInHome))
 		}
-		content, err := h.readInHome(h.homeOf(user, own.UID))
-		if _, home := homes[h.Layout.Home(user)]; home && errors.Is(err, fs.ErrNotExist) {
+	}
+	var short error
+	read := func(i int) inHome {
+		return readInHome(in[i], plan.KeysInHome)
+	}
+	askEach(&h.stuck, spots, read, func(i int, r inHome, silent error) {
+		err := errors.Join(r.err, silent)
+		if _, home := homes[h.Layout.Home(users[i])]; home && errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
 		if shortage(err) {
-			return nil, fmt.Errorf("read keys in a home: %w", err)
+			short = fmt.Errorf("read keys in a home: %w", err)
 		}
 		var b plan.Block
 		if err == nil {
-			b.Lines, b.Found, err = plan.ReadBlock(content)
+			b.Lines, b.Found, err = plan.ReadBlock(r.content)
 		}
 		b.Err = homeError(err)
-		blocks[user] = b
+		blocks[users[i]] = b
+	})
+	if short != nil {
+		return nil, short
 	}
 	return blocks, nil
 }

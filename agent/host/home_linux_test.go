@@ -155,6 +155,52 @@ func testHomesGone(t *testing.T, s *space) {
 	}
 }
 
+// testHomesSilentAll holds T-F5 in part: where /home does not answer, each look at all homes
+// costs one wait, not one for each account, and what is elsewhere is looked at; when
+// something else is mounted there it is looked at again, though the old look still hangs.
+func testHomesSilentAll(t *testing.T, s *space) {
+	const accounts = 2 * mostStuck
+	passwd, err := os.ReadFile("/etc/passwd")
+	must(t, err)
+	for i := range accounts {
+		user := named(t, fmt.Sprint("user", i), authz.UID(20001+i), false)
+		s.owned.Accounts[user.Username] = plan.Owned{UID: user.UID, State: plan.Present, Block: true}
+		passwd = fmt.Appendf(passwd, "user%d:x:%d:%[2]d::/home/user%[1]d:/bin/sh\n", i, 20001+i)
+	}
+	s.write("/etc/passwd", string(passwd)+"erin:x:1001:1001::/srv-erin:/bin/sh\n", 0o644)
+	must(t, os.MkdirAll("/srv-erin/.ssh", 0o755))
+	t.Cleanup(func() { must(t, os.RemoveAll("/srv-erin")) })
+	s.write("/srv-erin/.ssh/authorized_keys", aKey+"\n", 0o644)
+	s.silentAt(t, "/home", false)
+	for round := range 2 {
+		have, err := s.Observe(t.Context(), nil, s.owned)
+		must(t, err)
+		if len(have.Blocks) != accounts || !errors.Is(have.Blocks[named(t, "user7", 1000, false).Username].Err, errSilent) {
+			t.Errorf("of %d homes it says %v", accounts, have.Blocks)
+		}
+		if foreign := s.ForeignKeys(s.owned); len(foreign) != accounts {
+			t.Errorf("in %d homes was looked for keys", len(foreign))
+		}
+		in, err := s.Inventory(t.Context(), s.owned)
+		must(t, err)
+		if !slices.ContainsFunc(in.Keys, func(k UnmanagedKey) bool { return k.Account == "erin" }) {
+			t.Errorf("the key of erin is not found beside %d homes that hang: %v", accounts, in.Keys)
+		}
+		if n := len(s.stuck.looks); n > 3 {
+			t.Errorf("in round %d hang %d looks", round, n)
+		}
+	}
+	must(t, unix.Unmount("/home", unix.MNT_DETACH))
+	must(t, unix.Mount("tmpfs", "/home", "tmpfs", 0, "mode=755"))
+	have, err := s.Observe(t.Context(), nil, s.owned)
+	must(t, err)
+	for user, b := range have.Blocks {
+		if errors.Is(b.Err, errSilent) {
+			t.Fatalf("with something else mounted the home of %s is %v", user, b.Err)
+		}
+	}
+}
+
 // testHomesFull holds T-F5 in part: there is no room for a home. Who needs one is told
 // of, everybody else has what is his, and once there is room it is made.
 func testHomesFull(t *testing.T, s *space) {

@@ -126,6 +126,8 @@ func (t *taking) keys(accounts map[string]plan.Account) {
 			t.note("%s line %d: sshd lets in who %s %s says, which is not listed here", line.File, line.Line, line.Key, line.Value)
 		}
 	}
+	var spots []spot
+	var whose []plan.Account
 	for _, a := range accounts {
 		seen := map[string]bool{}
 		for _, p := range patterns {
@@ -137,15 +139,39 @@ func (t *taking) keys(accounts map[string]plan.Account) {
 				t.unread(p, fmt.Errorf("no path for the account %s", a.Name))
 			} else if !seen[file] {
 				seen[file] = true
-				t.keyFile(file, a)
+				spots, whose = append(spots, spot{"inventory of " + a.Name, file, filepath.Dir(a.Home)}), append(whose, a)
 			}
 		}
 	}
+	read := func(i int) keysIn { return readKeys(spots[i].path, whose[i], t.managed(whose[i])) }
+	askEach(&t.h.stuck, spots, read, func(i int, found keysIn, silent error) {
+		found.err = errors.Join(found.err, silent)
+		t.keyFile(spots[i].path, whose[i], found)
+	})
 }
 
-// keyFile reads one file of keys of an account.
-func (t *taking) keyFile(path string, a plan.Account) {
-	text, st, err := readForeign(path, a.Home)
+// keysIn is what was found in a file of keys.
+type keysIn struct {
+	keys []keyLine
+	bad  int // lines that are none
+	of   unix.Stat_t
+	err  error
+}
+
+// readKeys reads one file of keys of an account, less our own lines where it is ours.
+func readKeys(path string, a plan.Account, ours bool) (found keysIn) {
+	text, of, err := readForeign(path, a.Home)
+	if ours {
+		text = string(plan.OwnLines([]byte(text)))
+	}
+	found.of, found.err = of, err
+	found.keys, found.bad = keyLines(text)
+	return found
+}
+
+// keyFile takes in what was found in one file of keys of an account.
+func (t *taking) keyFile(path string, a plan.Account, found keysIn) {
+	st, err := found.of, found.err
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR):
 		return
@@ -162,19 +188,15 @@ func (t *taking) keyFile(path string, a plan.Account) {
 	case st.Mode&0o022 != 0:
 		ignored = "others can write to it"
 	}
-	if t.managed(a) {
-		text = string(plan.OwnLines([]byte(text)))
-	}
-	keys, bad := keyLines(text)
-	for _, k := range keys {
+	for _, k := range found.keys {
 		if t.adopted(a, k) {
 			continue
 		}
 		t.in.Keys = append(t.in.Keys, UnmanagedKey{Account: a.Name, Managed: t.managed(a), InHome: belowHome(path, a.Home), File: path, Line: k.number, Type: k.typ,
 			Fingerprint: k.fingerprint, Options: k.options, Ignored: ignored})
 	}
-	if bad > 0 {
-		t.unread(path, fmt.Errorf("%d lines are no keys", bad))
+	if found.bad > 0 {
+		t.unread(path, fmt.Errorf("%d lines are no keys", found.bad))
 	}
 }
 

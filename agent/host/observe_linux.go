@@ -324,24 +324,17 @@ func (h *Host) goneHomes() func(path string) bool {
 // folders looks at folders without following a link. One that does not answer, or can
 // not be looked at, is there and not read.
 func (h *Host) folders(paths ...string) map[string]plan.Folder {
-	seen, late := map[string]plan.Folder{}, map[string]<-chan folderOrNone{}
-	for _, path := range paths {
-		answer := ask(&h.stuck, path, func() folderOrNone { return lookFolder(path) })
-		if f, err := within(answer, time.After(aMoment)); err == nil {
-			f.put(seen, path)
-			continue
-		}
-		late[path] = answer
+	seen := map[string]plan.Folder{}
+	spots := make([]spot, len(paths))
+	for i, path := range paths {
+		spots[i] = spot{"folder", path, filepath.Dir(path)}
 	}
-	limit := make(chan time.Time)
-	defer time.AfterFunc(silence, func() { close(limit) }).Stop()
-	for path, answer := range late {
-		f, err := within(answer, limit)
+	askEach(&h.stuck, spots, func(i int) folderOrNone { return lookFolder(paths[i]) }, func(i int, f folderOrNone, err error) {
 		if err != nil {
 			f = folderOrNone{found: true, folder: plan.Folder{Unread: true}}
 		}
-		f.put(seen, path)
-	}
+		f.put(seen, paths[i])
+	})
 	return seen
 }
 

@@ -22,27 +22,40 @@ const maxQuarantined = 100
 // way in one home is a fact about that one.
 func (h *Host) ForeignKeys(owned plan.Ledger) map[authz.Username][]plan.ForeignFile {
 	found := map[authz.Username][]plan.ForeignFile{}
+	type file struct {
+		user authz.Username
+		home safefile.Home
+		name string
+	}
+	var files []file
+	var spots []spot
 	for user, own := range owned.Accounts {
-		home := h.homeOf(user, own.UID)
 		for _, name := range plan.ForeignNames() {
-			f := plan.ForeignFile{Path: filepath.Join(home.Path, name)}
-			content, _, err := safefile.ReadHome(home, name)
-			switch {
-			case errors.Is(err, fs.ErrNotExist):
-				continue
-			case err != nil:
-				f.Err = fmt.Errorf("%w: %v", plan.ErrHomeRead, err)
-			default:
-				f.Lines, f.Err = plan.ReadForeign(content)
-			}
-			found[user] = append(found[user], f)
+			f := file{user, h.homeOf(user, own.UID), name}
+			files, spots = append(files, f), append(spots, spotInHome(f.home, name))
 		}
+	}
+	read := func(i int) inHome { return readInHome(files[i].home, files[i].name) }
+	askEach(&h.stuck, spots, read, func(i int, r inHome, silent error) {
+		f := plan.ForeignFile{Path: spots[i].path}
+		switch err := errors.Join(r.err, silent); {
+		case errors.Is(err, fs.ErrNotExist):
+			return
+		case err != nil:
+			f.Err = fmt.Errorf("%w: %v", plan.ErrHomeRead, err)
+		default:
+			f.Lines, f.Err = plan.ReadForeign(r.content)
+		}
+		found[files[i].user] = append(found[files[i].user], f)
+	})
+	for _, list := range found {
+		slices.SortFunc(list, func(a, b plan.ForeignFile) int { return strings.Compare(a.Path, b.Path) })
 	}
 	return found
 }
 
 // quarantine takes the lines that are not ours out of a key file in a home. They are
-// kept first: a kill in between leaves them in both places, and the next pass takes
+// kept first: a kill in between leaves them in both spots, and the next pass takes
 // them again without keeping them twice.
 func (h *Host) quarantine(s plan.Step) error {
 	if err := ours(s); err != nil {

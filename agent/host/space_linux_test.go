@@ -82,6 +82,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"edited":           testEdited,
 	"home-of-other":    testHomeOfAnother,
 	"homes-silent":     testHomesSilent,
+	"homes-silent-all": testHomesSilentAll,
 	"homes-gone":       testHomesGone,
 	"homes-full":       testHomesFull,
 	"home-own":         testHomeOwn,
