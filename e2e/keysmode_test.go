@@ -16,7 +16,16 @@ import (
 // at no moment does the real sshd refuse somebody who may log in.
 func TestKeysModes(t *testing.T) {
 	t.Parallel()
-	newKeysModes(t).through()
+	newKeysModes(t, 8452, 21).through()
+}
+
+// TestHomesWatched: what somebody does to our lines in his home is undone at once.
+func TestHomesWatched(t *testing.T) {
+	t.Parallel()
+	k := newKeysModes(t, 8453, 22)
+	k.want("home")
+	k.run(k.name, "latchkey-agent", "apply")
+	k.repairedInHome()
 }
 
 type keysModes struct {
@@ -29,9 +38,9 @@ func route() [][2]string {
 	return [][2]string{{"command", "directory"}, {"directory", "home"}, {"home", "command"}, {"command", "home"}, {"home", "directory"}, {"directory", "command"}}
 }
 
-func newKeysModes(t *testing.T) *keysModes {
+func newKeysModes(t *testing.T, port, index int) *keysModes {
 	t.Helper()
-	k := &keysModes{crash: newCrash(t, 8452, 21)}
+	k := &keysModes{crash: newCrash(t, port, index)}
 	k.grant("bob", false)
 	k.enroll()
 	k.run(k.name, "latchkey-agent", "sshd", "enable")
@@ -172,7 +181,6 @@ func (k *keysModes) revokedInHome() {
 	k.want("home")
 	k.run(k.name, "latchkey-agent", "apply")
 	k.arrived("home", "last")
-	k.repairedInHome()
 	k.revoke("alice")
 	k.run(k.name, "latchkey-agent", "apply")
 	if got := k.login(k.name, "alice"); got != "refused" {
