@@ -22,8 +22,13 @@ import (
 // The mark serves the work and never prevents it: one that cannot be read or written
 // is told and passed over.
 
-// maxCrashes on one bundle set it aside.
-const maxCrashes = 3
+const (
+	// maxCrashes on one bundle set it aside.
+	maxCrashes = 3
+	// mostCrashed is of how many bundles crashes are remembered: each is counted for itself,
+	// whatever else came between two of them.
+	mostCrashed = 8
+)
 
 // ErrQuarantined is an alarm: the newest bundle is not worked with.
 var ErrQuarantined = name.Refuse("quarantined", "the newest bundle is set aside, because the agent crashed on it again and again")
@@ -63,9 +68,10 @@ func (a *Agent) arm() {
 		return
 	}
 	t.Working = false
-	t.Crashes++
-	a.Log.Error("the agent before ended while it worked with a bundle", "bundle", t.Bundle, "crashes", t.Crashes)
-	if t.Crashes >= maxCrashes {
+	var times int
+	*t, times = t.Crashed(t.Bundle, mostCrashed)
+	a.Log.Error("the agent before ended while it worked with a bundle", "bundle", t.Bundle, "crashes", times)
+	if times >= maxCrashes {
 		t.Quarantined = t.Bundle
 	}
 	a.saveTrial()
@@ -83,10 +89,7 @@ func (a *Agent) begin(hash string) {
 	if !a.breaker.armed || hash == t.Good || hash == t.Bundle && t.Working {
 		return
 	}
-	if hash != t.Bundle {
-		t.Bundle, t.Crashes = hash, 0
-	}
-	t.Working = true
+	t.Bundle, t.Working = hash, true
 	a.saveTrial()
 }
 
@@ -98,7 +101,8 @@ func (a *Agent) end(completed bool) {
 	}
 	t.Working = false
 	if completed {
-		t.Crashes, t.Quarantined = 0, ""
+		*t = t.Completed(t.Bundle)
+		t.Quarantined = ""
 		if err := a.Cache.SaveGoodBundle(a.sealed); err != nil {
 			a.Log.Warn("the last good bundle is an older one", "reason", err)
 		} else {

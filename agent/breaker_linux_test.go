@@ -201,10 +201,10 @@ func TestBreaker_CleanStops(t *testing.T) {
 			must(t, w.agent().Run(ctx))
 		}
 		trial, err := w.dir.Trial()
-		if err != nil || trial.Working || trial.Crashes != 0 || trial.Quarantined != "" {
+		if err != nil || trial.Working || len(trial.Crashes) != 0 || trial.Quarantined != "" {
 			t.Errorf("after five clean stops %+v, %v", trial, err)
 		}
-		trial.Bundle, trial.Crashes, trial.Quarantined = "00", 3, hashOfStored(w)
+		trial.Bundle, trial.Quarantined = "00", hashOfStored(w)
 		must(t, w.dir.SaveTrial(trial))
 		w.machine.breaks(nil)
 		stop = w.run()
@@ -219,6 +219,34 @@ func TestBreaker_CleanStops(t *testing.T) {
 			t.Errorf("the new program gives mallory %q", got)
 		}
 		stop()
+	})
+}
+
+// TestBreaker_AnotherBetween: crashes on a bundle are counted for it whatever other bundle
+// was begun between two of them, as one that does not open.
+func TestBreaker_AnotherBetween(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.issue(bundleOf(7))
+		stop := w.run()
+		later(interval)
+		stop()
+		w.issue(bundleOf(8))
+		w.machine.breaks(onStep(plan.OpCreateAccount, "mallory"))
+		for crash := range 4 {
+			stop = w.run()
+			later(interval)
+			stop()
+			trial, err := w.dir.Trial()
+			must(t, err)
+			stored := hashOfStored(w)
+			if got := trial.Quarantined == stored; got != (crash == 3) {
+				t.Errorf("after %d crashes it is set aside: %t", crash, got)
+			}
+			trial.Bundle, trial.Working = stored, true // as if it had been killed then
+			must(t, w.dir.SaveTrial(trial))
+			w.source.issue(seal(t, bundleOf(9), newSigner(t, "cp-1-forged")), bundleOf(9))
+		}
 	})
 }
 

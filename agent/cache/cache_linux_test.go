@@ -104,7 +104,7 @@ func fill(t *testing.T, dir *cache.Dir) filled {
 		identity: cache.Identity{Server: "https://cp.example:8443", Instance: instance, Stack: stack, StackName: "one <&>", ControlPlane: "cp-1",
 			Keys: []string{"cp-1+2e0b4a63+AUaXyo8j3gBx4j0eEfkZfXG7Qi1Ib8Yk2IYAbCeKIkgm"}},
 		ledger: plan.NewLedger(), seen: cache.Seen{Epoch: 2, Serial: 7}, bundle: []byte("sealed\n"),
-		trial: cache.Trial{Agent: "1", Bundle: "ab", Working: true, Crashes: 2, Good: "cd", Quarantined: "ef"},
+		trial: cache.Trial{Agent: "1", Bundle: "ab", Working: true, Crashes: []cache.Crash{{"00", 1}, {"ab", 2}}, Good: "cd", Quarantined: "ef"},
 		status: cache.Status{Pass: "2026-11-22T12:00:00Z", Trouble: "wrong \"server\"\n",
 			Report: wire.Report{Epoch: 2, Serial: 7, Steps: []wire.Result{{What: "x", Error: "y"}}, Refused: []wire.Result{}}},
 	}
@@ -164,7 +164,7 @@ func TestEmpty(t *testing.T) {
 	if s, err := dir.Seen(); err != nil || s != (cache.Seen{}) {
 		t.Errorf("Seen = %+v, %v", s, err)
 	}
-	if trial, err := dir.Trial(); err != nil || trial != (cache.Trial{}) {
+	if trial, err := dir.Trial(); err != nil || cmp.Diff(trial, cache.Trial{}) != "" {
 		t.Errorf("Trial = %+v, %v", trial, err)
 	}
 	for what, err := range map[string]error{
