@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"latchkey/agent/cache"
+	"latchkey/agent/plan"
 	"latchkey/authz"
 	"latchkey/authz/name"
 	"latchkey/authz/wire"
@@ -64,15 +65,19 @@ func massRemoval(now, next authz.Access, confirmed map[authz.UserID]bool) (losse
 // hold decides about a bundle that came. A held one changes nothing but that the
 // removals confirmed in it are made; ErrHeld says what it would do.
 func (a *Agent) hold(o wire.Opened, sealed []byte) error {
-	if a.bundle == nil || a.TakeRemovals {
+	if a.TakeRemovals {
 		return nil
 	}
 	b := o.Bundle()
 	next, _ := o.Access()
 	confirmed := confirmedIn(b)
 	at := a.at()
-	l, mass := massRemoval(a.access.At(at), next.At(at), confirmed)
-	if !mass && !massLeaving(*a.bundle, b, confirmed) {
+	now, ids, err := a.before(next)
+	if err != nil {
+		return err
+	}
+	l, mass := massRemoval(now.At(at), next.At(at), confirmed)
+	if !mass && !massLeaving(ids, b, confirmed) {
 		return nil
 	}
 	a.held, a.holds = &b, next
@@ -81,6 +86,36 @@ func (a *Agent) hold(o wire.Opened, sealed []byte) error {
 	}
 	return fmt.Errorf("%w: serial %d would end the access of %d and the sudo of %d, of %d users; if that is right run  latchkey-agent apply --take-removals",
 		ErrHeld, b.Serial, l.access, l.sudo, l.of)
+}
+
+// before is the access that one to come is compared with, and the users behind all accounts:
+// those of the bundle in use. Where there is none, because it was set aside or does not open,
+// they are those whom the ledger has an account for, of whose sudo it does not know.
+func (a *Agent) before(next authz.Access) (now authz.Access, ids []string, err error) {
+	if a.bundle != nil {
+		for _, u := range a.bundle.Users {
+			ids = append(ids, u.ID)
+		}
+		return a.access, ids, nil
+	}
+	owned, err := a.Cache.Ledger()
+	if err != nil {
+		return now, nil, err
+	}
+	known := make(map[authz.Username]authz.UserID, len(next.Grants))
+	for _, g := range next.Grants {
+		known[g.Username] = g.User
+	}
+	for user, own := range owned.Accounts {
+		if own.User.IsZero() {
+			own.User = known[user]
+		}
+		ids = append(ids, own.User.String())
+		if own.State == plan.Present {
+			now.Grants = append(now.Grants, authz.Grant{User: own.User, Username: user, UID: own.UID})
+		}
+	}
+	return now, ids, nil
 }
 
 // loadHeld takes a bundle in that an earlier agent held: who was removed by it does not

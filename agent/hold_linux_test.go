@@ -3,11 +3,14 @@ package agent_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 
 	"latchkey/agent"
+	"latchkey/agent/cache"
 	"latchkey/authz/wire"
 )
 
@@ -170,5 +173,57 @@ func TestHold_Running(t *testing.T) {
 				stop()
 			})
 		})
+	}
+}
+
+// TestHold_NoBundle holds R143 in part: an agent that has no bundle to work from, because
+// the only one is set aside or is damaged, compares what comes with the accounts that are
+// there, and tells the control plane what it holds.
+func TestHold_NoBundle(t *testing.T) {
+	for situation, lose := range map[string]func(w *world){
+		"set-aside": func(w *world) { must(w.t, w.dir.SaveTrial(cache.Trial{Quarantined: hashOfStored(w)})) },
+		"damaged":   func(w *world) { must(w.t, os.WriteFile(filepath.Join(w.path, "bundle"), []byte("x"), 0o600)) },
+	} {
+		for name, c := range map[string]struct {
+			next      []wire.User
+			confirmed bool
+			held      bool
+		}{
+			"empty":           {nil, false, true},
+			"three-go":        {crowd(7, 2), false, true},
+			"two-go":          {crowd(8, 2), false, false},
+			"empty-confirmed": {nil, true, false},
+		} {
+			t.Run(situation+"-"+name, func(t *testing.T) {
+				w := newWorld(t)
+				w.settle(newBundle(7, crowd(10, 2)...))
+				lose(w)
+				b := newBundle(8, c.next...)
+				if c.confirmed {
+					b = confirming(b)
+				}
+				w.issueAsIs(b)
+				for range 2 { // and after a restart
+					a := w.agent()
+					if err := a.Load(); err == nil && c.held {
+						t.Error("the bundle opens")
+					}
+					if err := a.Fetch(t.Context()); errors.Is(err, agent.ErrHeld) != c.held || err != nil && !c.held {
+						t.Fatalf("held: %v", err)
+					}
+					report, err := a.Pass(t.Context())
+					must(t, err)
+					if told := codes(report.Refused)["mass_removal"]; told != map[bool]int{true: 1}[c.held] {
+						t.Errorf("the report refuses\n%s", faults(report))
+					}
+					if !c.held {
+						break
+					}
+				}
+				if got := w.machine.may("user09"); (got == "open keys") != c.held {
+					t.Errorf("user09 has %q", got)
+				}
+			})
+		}
 	}
 }

@@ -54,18 +54,18 @@ func (n named) has(user authz.Username, own plan.Owned) bool {
 	return n.ids[own.User.String()] || n.uids[int64(own.UID)] || own.User.IsZero() && n.logins[user.String()]
 }
 
-// massLeaving reports whether a bundle that removes accounts would remove so many that
-// it has to be held, however few of them may enter at this moment.
-func massLeaving(now, next wire.Bundle, confirmed map[authz.UserID]bool) bool {
+// massLeaving reports whether a bundle that removes accounts would remove so many, of the
+// users given, that it has to be held, however few of them may enter at this moment.
+func massLeaving(now []string, next wire.Bundle, confirmed map[authz.UserID]bool) bool {
 	if next.Settings.OnRevoke != wire.RevokeRemove {
 		return false
 	}
 	stay, left := newNamed(next), 0
-	for _, u := range now.Users {
-		id, err := authz.ParseUserID(u.ID)
-		if !stay.ids[u.ID] && !(err == nil && confirmed[id]) {
+	for _, text := range now {
+		id, err := authz.ParseUserID(text)
+		if !stay.ids[text] && !(err == nil && confirmed[id]) {
 			left++
 		}
 	}
-	return left >= holdCount && left*holdShare > len(now.Users) || left > 0 && len(next.Users) == 0
+	return left >= holdCount && left*holdShare > len(now) || left > 0 && len(next.Users) == 0
 }

@@ -51,7 +51,7 @@ func (a *Agent) Pass(ctx context.Context) (report wire.Report, err error) {
 // LockedPass is Pass for a caller who holds the cache's lock.
 func (a *Agent) LockedPass(ctx context.Context) (report wire.Report, err error) {
 	a.catchUp()
-	if a.bundle == nil && a.breaker.aside {
+	if a.bundle == nil && (a.breaker.aside || a.held != nil) {
 		return a.finish(wire.Report{Facts: a.Facts, Steps: []wire.Result{}, Refused: []wire.Result{}}, nil)
 	}
 	if a.bundle == nil {
