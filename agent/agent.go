@@ -133,6 +133,11 @@ func (a *Agent) Load() error {
 	if !a.breaker.armed {
 		a.readTrial()
 	}
+	err := a.loadStored()
+	return errors.Join(err, a.loadHeld())
+}
+
+func (a *Agent) loadStored() error {
 	sealed, err := a.Cache.Bundle()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -159,7 +164,7 @@ func (a *Agent) Load() error {
 			a.Log.Warn("the stored bundle's version is not stored", "reason", err)
 		}
 	}
-	return a.loadHeld()
+	return nil
 }
 
 // use makes an open bundle the one to work from.
@@ -203,8 +208,10 @@ func (a *Agent) take(sealed []byte) (newer bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if epoch, serial := a.version(); epoch > seen.Epoch || epoch == seen.Epoch && serial > seen.Serial {
-		seen = cache.Seen{Epoch: epoch, Serial: serial} // it was not stored
+	seen = seen.Or(a.version()) // it may not be stored
+	if a.held != nil {
+		// What it confirms is made and lasts over restarts, so that none before it may come.
+		seen = seen.Or(a.held.Epoch, a.held.Serial)
 	}
 	o, err := a.open(sealed, seen)
 	if err != nil {

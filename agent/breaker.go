@@ -133,7 +133,7 @@ func (a *Agent) loadGood() error {
 		return fmt.Errorf("last good bundle: %w", err)
 	}
 	a.use(o, sealed)
-	return a.loadHeld()
+	return nil
 }
 
 // asideResult is the line of a report about a bundle that is set aside.

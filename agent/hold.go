@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 
-	"latchkey/agent/cache"
 	"latchkey/agent/plan"
 	"latchkey/authz"
 	"latchkey/authz/name"
@@ -128,15 +127,19 @@ func (a *Agent) loadHeld() error {
 	if err != nil {
 		return err
 	}
-	epoch, serial := a.version()
-	o, err := a.open(sealed, cache.Seen{Epoch: epoch, Serial: serial})
+	seen, err := a.Cache.Seen()
+	if err != nil {
+		return err
+	}
+	seen = seen.Or(a.version())
+	o, err := a.open(sealed, seen)
 	b := o.Bundle()
 	switch {
 	case errors.Is(err, wire.ErrRollback): // a newer one was accepted since
 		return nil
 	case err != nil:
 		return fmt.Errorf("held bundle: %w", err)
-	case b.Epoch != epoch || b.Serial != serial:
+	case b.Epoch != seen.Epoch || b.Serial != seen.Serial:
 		a.held = &b
 		a.holds, _ = o.Access()
 	}

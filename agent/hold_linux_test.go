@@ -227,3 +227,68 @@ func TestHold_NoBundle(t *testing.T) {
 		}
 	}
 }
+
+// TestHold_RolledBack holds R143 and T-L3 in part: a control plane that was put back to an
+// earlier state without a new epoch can not be told from somebody who plays an old bundle
+// again. So what is older than a held bundle is refused, as what is older than an accepted
+// one is, before a restart and after: who was removed stays so until the epoch is a new one,
+// and nobody comes and goes with the agent's restarts.
+func TestHold_RolledBack(t *testing.T) {
+	w := newWorld(t)
+	all := crowd(10, 2)
+	w.settle(newBundle(7, all...))
+	b := newBundle(9, all[:2]...)
+	b.Confirmed = []string{all[9].ID}
+	w.issueAsIs(b)
+	pass := func(want error) {
+		t.Helper()
+		a := w.agent()
+		must(t, a.Load())
+		if err := a.Fetch(t.Context()); !errors.Is(err, want) {
+			t.Errorf("fetched: %v, want %v", err, want)
+		}
+		_, err := a.Pass(t.Context())
+		must(t, err)
+	}
+	has := func(situation, user, want string) {
+		t.Helper()
+		if got := w.machine.may(user); got != want {
+			t.Errorf("%s: %s has %q, want %q", situation, user, got, want)
+		}
+	}
+	pass(agent.ErrHeld)
+	has("held", "user09", "locked")
+	has("held", "user08", "open keys")
+	w.issueAsIs(newBundle(8, all...))
+	for range 2 {
+		pass(wire.ErrRollback)
+		has("rolled back", "user09", "locked")
+	}
+	newer := newBundle(8, all...)
+	newer.Epoch = 3
+	w.issueAsIs(newer)
+	for range 2 {
+		pass(nil)
+		has("in a new epoch", "user09", "open keys")
+	}
+	// A running agent does not need a restart to know.
+	w.settle(ofEpoch(newer.Epoch, 9, all))
+	b.Epoch, b.Serial = 3, 11
+	w.issueAsIs(b)
+	a := w.agent()
+	must(t, a.Load())
+	if err := a.Fetch(t.Context()); !errors.Is(err, agent.ErrHeld) {
+		t.Fatal(err)
+	}
+	w.issueAsIs(ofEpoch(3, 10, all))
+	if err := a.Fetch(t.Context()); !errors.Is(err, wire.ErrRollback) {
+		t.Errorf("behind a held one it takes an older: %v", err)
+	}
+}
+
+// ofEpoch is a bundle of an epoch.
+func ofEpoch(epoch, serial int64, users []wire.User) wire.Bundle {
+	b := newBundle(serial, users...)
+	b.Epoch = epoch
+	return b
+}

@@ -84,6 +84,14 @@ type Seen struct {
 	Serial int64 `json:"serial"`
 }
 
+// Or returns the newer of two versions.
+func (s Seen) Or(epoch, serial int64) Seen {
+	if epoch > s.Epoch || epoch == s.Epoch && serial > s.Serial {
+		return Seen{Epoch: epoch, Serial: serial}
+	}
+	return s
+}
+
 // Seen returns the newest version accepted, zero before the first.
 func (d *Dir) Seen() (Seen, error) {
 	var s Seen
