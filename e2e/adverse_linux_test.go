@@ -36,6 +36,7 @@ func TestAdverse(t *testing.T) {
 	a.sub("two-agents", a.twoAgents)
 	a.sub("without-the-shell", a.withoutShell)
 	a.sub("revoked-and-granted-at-once", a.revokedAtOnce)
+	a.sub("boots-alone", a.bootsAlone)
 	a.sub("renamed-while-logged-in", a.renamed)
 	a.sub("the-agent-hangs", a.agentHangs)
 	a.sub("reboots-in-the-middle", a.reboots)
