@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -153,12 +154,20 @@ func (s *soak) cut() {
 	}
 }
 
-// glass logs in with the account for emergencies, whatever is going on.
+// glass logs in with the account for emergencies, whatever is going on. An sshd that
+// reloads is not there for a moment.
 func (s *soak) glass() {
 	s.t.Helper()
-	if got := s.login(s.name, "deby"); got != "in, root" {
-		s.t.Errorf("after %s: for emergencies there is %q", strings.Join(s.trace, "; "), got)
-	}
+	s.eventually("for emergencies sshd is there", func() error {
+		got := s.login(s.name, "deby")
+		if strings.Contains(got, "Connection refused") {
+			return errors.New(got)
+		}
+		if got != "in, root" {
+			s.t.Errorf("after %s: for emergencies there is %q", strings.Join(s.trace, "; "), got)
+		}
+		return nil
+	})
 }
 
 // quiet lets everything come to its end, and looks.

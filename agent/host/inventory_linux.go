@@ -42,6 +42,7 @@ func (h *Host) Inventory(ctx context.Context, owned plan.Ledger) (Inventory, err
 	t.sudoFile(sudoersFile, 0)
 	t.sudoNames(ctx)
 	t.elsewhere()
+	t.groupsAtLogin()
 	t.sort()
 	return t.in, nil
 }
@@ -328,6 +329,39 @@ func (t *taking) elsewhere() {
 			if !slices.Contains([]string{"files", "compat", "systemd", "altfiles"}, source) && source[0] != '[' {
 				t.note("%s also comes from %s (/etc/nsswitch.conf), whose entries are not listed here", database, source)
 			}
+		}
+	}
+}
+
+// groupsAtLogin says who gets groups by logging in, which are in no group file
+// (pam_group(8)); only where a service has that module.
+func (t *taking) groupsAtLogin() {
+	const rules = "/etc/security/group.conf"
+	asked := false
+	services, _ := filepath.Glob("/etc/pam.d/*")
+	for _, service := range services {
+		text, err := readSmall(service)
+		if err != nil {
+			t.unread(service, err)
+		}
+		for line := range strings.Lines(text) {
+			line, _, _ = strings.Cut(line, "#")
+			asked = asked || strings.Contains(line, "pam_group.so")
+		}
+	}
+	if !asked {
+		return
+	}
+	text, err := readSmall(rules)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.unread(rules, err)
+	}
+	number := 0
+	for line := range strings.Lines(text) {
+		number++
+		line, _, _ = strings.Cut(line, "#")
+		if line = strings.TrimSpace(line); line != "" {
+			t.note("%s line %d: who logs in by it is in more groups: %s", rules, number, line)
 		}
 	}
 }

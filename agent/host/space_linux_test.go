@@ -94,6 +94,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"stale-locks":      testStaleLocks,
 	"include-lines":    testIncludeLines,
 	"sudoers":          testSudoers,
+	"sudo-names":       testSudoNames,
 	"sudoers-refused":  testSudoersRefused,
 	"sudo-effective":   testSudoEffective,
 	"sudo-proof":       testSudoProof,

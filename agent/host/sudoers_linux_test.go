@@ -10,6 +10,7 @@ import (
 
 	"latchkey/agent/plan"
 	"latchkey/agent/safefile"
+	"latchkey/authz"
 )
 
 // testIncludeLines asks visudo: wherever we say that sudo reads the folder, it does
@@ -79,6 +80,38 @@ func testSudoers(t *testing.T, s *space) {
 		t.Errorf("the whole policy: %s", out)
 	}
 	s.wantNoLeftovers()
+}
+
+// testSudoNames holds T-S4, with testSudoers: names that are alike but for one character,
+// or as long as any, have their rules in one file that sudo reads whatever lies beside
+// it; and what sudo passes over gives nobody anything.
+func testSudoNames(t *testing.T, s *space) {
+	names := []string{"ab", "a-b", "a_b", "a--b", "a_-b", "b", strings.Repeat("a", 31), strings.Repeat("a", 30) + "b"}
+	var grants []authz.Grant
+	for i, user := range names {
+		grants = append(grants, named(t, user, authz.UID(20001+i), true))
+	}
+	carol := named(t, "carol", 20100, false)
+	s.become(append(grants, carol)...)
+	for _, beside := range []string{".bak", "~", ".tmp", ".dpkg-old", ".rpmsave"} {
+		s.write(s.Layout.Sudoers+beside, "carol ALL=(ALL:ALL) NOPASSWD: ALL\n", 0o440)
+	}
+	if p := s.plan(append(grants, carol)...); !p.Empty() {
+		t.Errorf("to be done is\n%s", p)
+	}
+	must(t, s.giveSudo(names...))
+	for _, user := range names {
+		if out, err := s.command("sudo", "-l", "-U", user); err != nil || !strings.Contains(out, "(ALL : ALL) NOPASSWD: ALL") {
+			t.Errorf("sudo says of %s: %v %s", user, err, out)
+		}
+	}
+	if out, _ := s.command("sudo", "-l", "-U", "carol"); !strings.Contains(out, "is not allowed to run sudo") {
+		t.Errorf("sudo says of carol: %s", out)
+	}
+	s.become(append(grants[1:], carol)...)
+	if out, _ := s.command("sudo", "-l", "-U", "ab"); !strings.Contains(out, "is not allowed to run sudo") {
+		t.Errorf("sudo says of ab, whose sudo is gone: %s", out)
+	}
 }
 
 // wantNoLeftovers: no candidate and no staged policy stays.

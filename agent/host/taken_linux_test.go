@@ -16,6 +16,7 @@ import (
 	"latchkey/agent/plan"
 	"latchkey/agent/safefile"
 	"latchkey/authz"
+	"latchkey/authz/wire"
 )
 
 // testTaken holds R15, R16 and T-U2 in part: every name and id that the machine has
@@ -78,8 +79,10 @@ func testTaken(t *testing.T, s *space) {
 	}
 }
 
-// testGroups holds T-U7 in part: a new account is in its own group and in the marker, whatever
-// other groups there are, and what else it is put into is found.
+// testGroups holds R57, T-U7 and T-S11: a new account is in its own group and in the
+// marker, whatever other groups there are. What else somebody puts it into is told, here
+// and to the control plane, and is not ours to take away while its user has access; so
+// are groups that PAM gives at login.
 func testGroups(t *testing.T, s *space) {
 	for i, group := range []string{"docker", "lxd", "adm", "wheel"} {
 		if _, err := s.command("getent", "group", group); err != nil {
@@ -92,13 +95,47 @@ func testGroups(t *testing.T, s *space) {
 	if out, err := s.command("id", "-Gn", "alice"); err != nil || out != "alice latchkey\n" {
 		t.Errorf("alice is in %s, %v", out, err)
 	}
-	if out, err := s.command("gpasswd", "-a", "alice", "docker"); err != nil {
-		t.Fatal(out)
+	others := []string{"docker", "sudo", "admin", "wheel"}
+	for i, group := range others {
+		if _, err := s.command("getent", "group", group); err != nil {
+			if out, err := s.command("groupadd", "-g", fmt.Sprint(910+i), group); err != nil {
+				t.Fatal(out)
+			}
+		}
+		if out, err := s.command("gpasswd", "-a", "alice", group); err != nil {
+			t.Fatal(out)
+		}
+	}
+	if p := s.plan(named(t, "alice", 20001, true)); !p.Empty() {
+		t.Errorf("of what others gave is taken away\n%s", p)
 	}
 	found, err := s.Inventory(t.Context(), s.owned)
 	must(t, err)
-	if !slices.Contains(found.Members, Member{"docker", "alice"}) {
-		t.Errorf("found are %v", found.Members)
+	told, err := s.Foreign(t.Context(), s.owned, false)
+	must(t, err)
+	for _, group := range others {
+		if !slices.Contains(found.Members, Member{group, "alice"}) {
+			t.Errorf("%s is not among %v", group, found.Members)
+		}
+		if !slices.Contains(told.Entries, wire.Unmanaged{Kind: wire.UnmanagedMember, Account: "alice", What: "group " + group}) {
+			t.Errorf("%s is not told in %v", group, told.Entries)
+		}
+	}
+	s.become() // she is revoked, and no group of others is hers any more
+	if out, err := s.command("id", "-Gn", "alice"); err != nil || out != "alice latchkey\n" {
+		t.Errorf("revoked, alice is in %s, %v", out, err)
+	}
+	const rule = "sshd;*;alice;Al0000-2400;docker,adm"
+	must(t, os.RemoveAll("/etc/pam.d"))
+	must(t, os.MkdirAll("/etc/pam.d", 0o755))
+	must(t, os.MkdirAll("/etc/security", 0o755))
+	s.write("/etc/security/group.conf", "# none\n"+rule+"\n", 0o644)
+	for line, want := range map[string]int{"# auth optional pam_group.so\n": 0, "auth optional pam_group.so\n": 1} {
+		s.write("/etc/pam.d/test", line, 0o644)
+		found, err = s.Inventory(t.Context(), s.owned)
+		if got := strings.Count(lines(t, found.Notes), "/etc/security/group.conf line 2: who logs in by it is in more groups: "+rule); got != want || err != nil {
+			t.Errorf("with %q the notes are %q, %v", line, found.Notes, err)
+		}
 	}
 }
 
