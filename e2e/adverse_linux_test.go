@@ -36,6 +36,8 @@ func TestAdverse(t *testing.T) {
 	a.sub("two-agents", a.twoAgents)
 	a.sub("without-the-shell", a.withoutShell)
 	a.sub("revoked-and-granted-at-once", a.revokedAtOnce)
+	a.sub("with-and-without-pam", a.withAndWithoutPAM)
+	a.sub("made-again", a.madeAgain)
 	a.sub("boots-alone", a.bootsAlone)
 	a.sub("renamed-while-logged-in", a.renamed)
 	a.sub("the-agent-hangs", a.agentHangs)
