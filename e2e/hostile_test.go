@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,14 +16,20 @@ import (
 	"latchkey/authz/wire"
 )
 
-// hostileNames are login names that would be something else to sudo, sshd, useradd
-// or a shell. The whole catalogue is in authz/name; these are the ones that those
-// programs were seen to take.
+// hostileNames are the login names of the catalogue that no machine may see, and those of
+// the machine itself.
 var hostileNames = []string{
-	"", "root", "ALL", "#0", "#1000", "%wheel", `"%wheel"`, "%#0", "+ng", "!deby", "alice,bob", `a\x2cb`, "-alice", "alice$", "*", "al*ce",
-	"[a-z]*", "a@b", "..", ".", "a/b", "../root", "1000", "é", "alice ALL=(ALL) NOPASSWD: ALL\nmallory", "alice ALL=ALL #", "a;id", "a`id`",
-	"$(id)", "alice\x00bob", "alice\r", "alice bob", strings.Repeat("a", 33), "sudo", "systemd-resolve", "latchkey", "latchkey-keys", "deby", "hostile1",
+	"", "root", "Root", "ROOT", "ALL", "all", "0", "1000", "00", "4294967295", "-alice", "--help", "-R/", "alice-", "first.last", ".", "..", ".ssh",
+	"a/b", "../root", `a\b`, "a:b", "a,b", "a b", "a\tb", "a\nb", "alice\nroot", "a\x00b", "a\r", "a$", "$", "a$(id)", "a`id`", "a;id", "a&b", "a|b",
+	"a>b", "a'b", `a"b`, "*", "al*", "a?", "[a]", "{a,b}", "~alice", "%wheel", "%u", "#0", "#1000", "+ng", "!alice", "@admins", "a@b", "a=b", "a(b)",
+	"User_Alias", "Defaults", "FOO", "A_1", "é", "аlice", "alice\u200b", "ＡＬＩＣＥ", "İ", strings.Repeat("a", 33), strings.Repeat("a", 256),
+	strings.Repeat("a", 1<<20), "con", "nul", "com1", "lpt1", "aux", "administrator", "guest", "system", "none", "localhost", "alice.", "alice ",
+	`"%wheel"`, "%#0", "!deby", "alice,bob", `a\x2cb`, "alice$", "al*ce", "[a-z]*", "alice ALL=(ALL) NOPASSWD: ALL\nmallory", "alice ALL=ALL #",
+	"$(id)", "alice\x00bob", "alice\r", "alice bob", "sudo", "systemd-resolve", "latchkey", "latchkey-keys", "deby", "hostile1",
 }
+
+// onlyHere are names that are as they should be, but for this machine.
+var onlyHere = []string{"deby", "hostile1"}
 
 const (
 	keyA = "AAAAC3NzaC1lZDI1NTE5AAAAIIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c"
@@ -42,7 +50,8 @@ var hostileUIDs = []int64{0, -1, 999, 1234, 60000, 65534, 61184, 1 << 32, 1<<32 
 // TestHostileBundle gives a real machine a bundle with a good signature and every
 // hostile user in it, as a thief of the signing key would. Nothing of them reaches the
 // machine, each is refused with his own reason, and the one honest user in between
-// gets in (requirements R105, R147, T-U1 in part and T-S1).
+// gets in (requirements R105, R147, T-U1 and T-S1). Nor does any of the names get in by the
+// API, by the import of users or by what sshd may say to the hook.
 func TestHostileBundle(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 8447, 14, "hostile1")
@@ -55,6 +64,7 @@ func TestHostileBundle(t *testing.T) {
 	c.enroll()
 	w.run(c.name, "latchkey-agent", "sshd", "enable")
 	w.run(c.name, "latchkey-agent", "apply")
+	w.hostileElsewhere(c.name)
 	if err := w.server.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +111,60 @@ func TestHostileBundle(t *testing.T) {
 	w.wantLogin(c.name, "zoe", "in, root")
 	w.wantLogin(c.name, "alice", "in, root")
 	w.wantLogin(c.name, "deby", "in, root")
+}
+
+// hostileElsewhere gives the names to the API, to the import and to the hook. What is no
+// name is refused, or made one as the original did it: without what it may not hold.
+func (w *world) hostileElsewhere(machine string) {
+	t := w.t
+	t.Helper()
+	grammar := regexp.MustCompile(`^[a-z][a-z0-9_-]{0,30}$`)
+	var all []any
+	for i, n := range hostileNames {
+		if n == "" {
+			continue // there is none, and the ARN's name counts
+		}
+		var made struct{ SshUsername string }
+		request := map[string]any{"IamUserArn": arn(fmt.Sprint("by-api", i)), "SshUsername": n}
+		if len(n) > 100_000 {
+			request["SshUsername"] = n[:100_000] // more does not go into a command line
+		}
+		err := w.server.Call(t.Context(), "CreateUserProfile", request, &made)
+		if err == nil && (!grammar.MatchString(made.SshUsername) || made.SshUsername == n && !slices.Contains(onlyHere, n)) {
+			t.Errorf("the API makes %q of %.70q", made.SshUsername, n)
+		}
+		all = append(all, map[string]any{"IamUserArn": arn(fmt.Sprint("by-import", i)), "SshUsername": request["SshUsername"]})
+		if strings.Contains(n, "\x00") || len(n) > 100_000 {
+			continue // no argument can be that
+		}
+		out, err := w.machines[machine].Run(t.Context(), "runuser", "-u", "latchkey-keys", "--", "/usr/bin/latchkey-keys", n, "20000", "ssh-ed25519", keyA)
+		if out != "" || err == nil && !grammar.MatchString(n) {
+			t.Errorf("for %.70q the hook prints %q, %v", n, out, err)
+		}
+	}
+	body, err := json.Marshal(map[string]any{"Apply": true, "UserProfiles": all})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(w.dir, "import.json")
+	if err := os.WriteFile(file, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := w.server.CLI(t.Context(), "call", "ImportUsers", "--json", "@"+file); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	var users struct {
+		UserProfiles []struct{ SshUsername string }
+	}
+	w.call("DescribeUserProfiles", map[string]any{}, &users)
+	if len(users.UserProfiles) < 10 {
+		t.Errorf("only %d were made", len(users.UserProfiles))
+	}
+	for _, u := range users.UserProfiles {
+		if u.SshUsername != "" && (!grammar.MatchString(u.SshUsername) || slices.Contains(hostileNames, u.SshUsername) && !slices.Contains(onlyHere, u.SshUsername)) {
+			t.Errorf("there is a user %q", u.SshUsername)
+		}
+	}
 }
 
 // plantBundle replaces the machine's stored bundle by a newer one, signed with

@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -93,11 +91,11 @@ func hangingHooks(t *testing.T) {
 	}
 	path := keyFolder + "/bob"
 	must(t, os.WriteFile(path, nil, 0o640))
-	fuse, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	fuse, err := syscall.Open("/dev/fuse", syscall.O_RDWR|syscall.O_CLOEXEC, 0)
 	need(t, err == nil, "/dev/fuse")
-	defer unix.Close(fuse)
-	must(t, unix.Mount("none", path, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=100640,user_id=0,group_id=%d,allow_other", fuse, hookUID)))
-	defer func() { must(t, unix.Unmount(path, unix.MNT_DETACH)) }()
+	defer syscall.Close(fuse)
+	must(t, syscall.Mount("none", path, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=100640,user_id=0,group_id=%d,allow_other", fuse, hookUID)))
+	defer func() { must(t, syscall.Unmount(path, syscall.MNT_DETACH)) }()
 	startDaemon(t)
 	const number = 100
 	var refused, dropped, others sync.Map
