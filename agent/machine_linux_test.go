@@ -22,8 +22,8 @@ var layout = plan.Linux()
 // and the ledger are stored first, a name that is no account of ours gets
 // nothing), and goes wrong where a test says so.
 type machine struct {
-	t     interface{ Errorf(string, ...any) }
-	cache *cache.Dir
+	t      interface{ Errorf(string, ...any) }
+	stored func() (plan.Ledger, error) // the ledger on the disk
 
 	mu       sync.Mutex
 	state    plan.State
@@ -35,7 +35,7 @@ type machine struct {
 }
 
 func newMachine(t *testing.T, dir *cache.Dir) *machine {
-	return &machine{t: t, cache: dir, state: fresh()}
+	return &machine{t: t, stored: dir.Ledger, state: fresh()}
 }
 
 // fresh is a machine nobody has touched.
@@ -101,7 +101,7 @@ func (m *machine) Apply(_ context.Context, s plan.Step) error {
 
 // promised checks what must be so before a step is asked for.
 func (m *machine) promised(s plan.Step) {
-	owned, err := m.cache.Ledger()
+	owned, err := m.stored()
 	if err != nil {
 		m.t.Errorf("%s: the ledger is not readable: %v", s, err)
 	}

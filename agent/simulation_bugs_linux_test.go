@@ -169,7 +169,7 @@ func bugsOfSeeing() []simBug {
 		{name: "never-stale", deaf: true},
 		{name: "ignores-the-freeze", start: func(s *sim, a *agent.Agent) {
 			l := layout
-			l.AgentDir, l.Freeze = s.path, filepath.Join(s.disk, "no-freeze")
+			l.AgentDir, l.Freeze = s.path, filepath.Join(simDisk, "no-freeze")
 			a.Cache = cache.Open(l, safefile.Writer{Point: s.point})
 		}},
 	}

@@ -5,16 +5,13 @@ package agent_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
-	"latchkey/agent/cache"
 	"latchkey/agent/plan"
 	"latchkey/authz/wire"
 )
@@ -181,13 +178,11 @@ func (h *simHost) dropIn() string {
 
 // ledgerNames has the stored ledger name all that the agent made.
 func (s *sim) ledgerNames() {
-	owned, err := s.dir.Ledger()
+	owned, err := s.ledger()
 	if err != nil {
 		s.violate("I5: ledger: %v", err)
 	}
 	for user, own := range owned.Accounts {
-		delete(owned.Accounts, user)
-		owned.Accounts[user] = own
 		if s.host.ours(user.String()) && uint32(own.UID) != s.host.made[user.String()] {
 			s.violate("I6: the stored ledger names %s with uid %d", user, own.UID)
 		}
@@ -199,21 +194,6 @@ func (s *sim) ledgerNames() {
 	for name := range s.host.made {
 		if s.host.ours(name) && !named[name] {
 			s.violate("I6: the stored ledger does not name %s", name)
-		}
-	}
-}
-
-// readable has everything stored read back.
-func (s *sim) readable() {
-	_, ledger := s.dir.Ledger()
-	_, seen := s.dir.Seen()
-	_, bundle := s.dir.Bundle()
-	_, good := s.dir.GoodBundle()
-	_, status := s.dir.Status()
-	_, trial := s.dir.Trial()
-	for _, err := range []error{ledger, seen, bundle, good, status, trial} {
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			s.violate("I5: %v", err)
 		}
 	}
 }
@@ -310,16 +290,6 @@ func (s *sim) gaveUp(b *simBundle) bool {
 		}
 	}
 	return false
-}
-
-// stored is what a pass that came to its end at this moment stored.
-func (s *sim) stored() (status cache.Status, ended bool) {
-	status, err := s.dir.Status()
-	ended = err == nil && status.Pass == wire.FormatTime(time.Now().Add(s.skew))
-	if ended && status.Contact != "" {
-		s.kept = s.silentSince
-	}
-	return status, ended
 }
 
 // passEnded checks what a pass leaves.

@@ -36,7 +36,7 @@ type simHost struct {
 }
 
 func newSimHost(s *sim) *simHost {
-	return &simHost{machine: &machine{t: s, cache: s.dir, state: fresh()}, s: s,
+	return &simHost{machine: &machine{t: s, stored: s.ledger, state: fresh()}, s: s,
 		made: map[string]uint32{}, uids: map[authz.UID]string{}, others: fresh()}
 }
 

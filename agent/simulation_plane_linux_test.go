@@ -175,7 +175,7 @@ func (p *simPlane) issue(confirmed confirmation) *simBundle {
 	p.serial++
 	p.newest = p.make(p.epoch, p.serial, p.users, confirmed)
 	p.all = append(p.all, p.newest)
-	p.s.say("issued %d.%d, %s confirmed, stale %s %v: %s", p.epoch, p.serial, confirmed, p.stale, p.staleAfter, p.String())
+	p.s.say("issued %d.%d, %s confirmed, stale %s %v: %s", p.epoch, p.serial, confirmed, p.stale, p.staleAfter, p)
 	return p.newest
 }
 

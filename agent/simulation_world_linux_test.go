@@ -33,7 +33,7 @@ type sim struct {
 	signer         signer
 	dir            *cache.Dir
 	path           string // the agent's folder
-	disk           string // the file system it is on
+	memo           simMemo
 	bug            simBug
 	plane          *simPlane
 	host           *simHost
@@ -154,11 +154,10 @@ func (s *sim) alive(do func()) (lived bool) {
 func simulate(t *testing.T, seed uint64, bug simBug, days int, telling bool) (s *sim) {
 	t.Helper()
 	key := newSigner(t, "cp-1")
-	disk := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		runtime.LockOSThread() // never unlocked: the thread ends with its mounts
-		s = &sim{t: t, rng: rand.New(rand.NewPCG(seed, 1)), signer: key, disk: disk, bug: bug, telling: telling,
-			clockSure: true, silenceSure: true, crashes: map[*simBundle]int{}}
+		s = &sim{t: t, rng: rand.New(rand.NewPCG(seed, 1)), signer: key, bug: bug, telling: telling,
+			clockSure: true, silenceSure: true, memo: simMemo{good: map[string]simFile{}}, crashes: map[*simBundle]int{}}
 		s.mount()
 		func() {
 			defer func() {
@@ -169,19 +168,23 @@ func simulate(t *testing.T, seed uint64, bug simBug, days int, telling bool) (s 
 			s.live(days)
 		}()
 		s.ended = time.Now()
-		must(t, syscall.Unmount(disk, syscall.MNT_DETACH))
+		must(t, syscall.Unmount(simDisk, syscall.MNT_DETACH))
 	})
 	return s
 }
+
+// simDisk is where the disk is. The path is short because the agent looks at every
+// folder of it whenever it reads or writes.
+const simDisk = "/mnt"
 
 // mount gives the agent's folder a small disk of its own, which nobody else sees.
 func (s *sim) mount() {
 	must(s.t, syscall.Unshare(syscall.CLONE_NEWNS))
 	must(s.t, syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
-	must(s.t, syscall.Mount("tmpfs", s.disk, "tmpfs", 0, "size=512k,mode=755"))
-	s.path = filepath.Join(s.disk, "latchkey", "agent")
+	must(s.t, syscall.Mount("tmpfs", simDisk, "tmpfs", 0, "size=512k,mode=755"))
+	s.path = filepath.Join(simDisk, "latchkey", "agent")
 	l := layout
-	l.AgentDir, l.Freeze = s.path, filepath.Join(s.disk, "freeze")
+	l.AgentDir, l.Freeze = s.path, filepath.Join(simDisk, "freeze")
 	s.dir = cache.Open(l, safefile.Writer{Point: s.point})
 	must(s.t, s.dir.Make())
 	s.plane, s.host = newSimPlane(s), newSimHost(s)
@@ -399,7 +402,7 @@ func (s *sim) setFull(full bool) {
 		return
 	}
 	s.full, s.crashing = full, crashLoop{}
-	ballast := filepath.Join(s.disk, "ballast")
+	ballast := filepath.Join(simDisk, "ballast")
 	if !full {
 		must(s.t, os.Remove(ballast))
 		return
@@ -425,7 +428,7 @@ func (s *sim) setFrozen(frozen bool) {
 		return
 	}
 	s.frozen = frozen
-	path := filepath.Join(s.disk, "freeze")
+	path := filepath.Join(simDisk, "freeze")
 	if frozen {
 		must(s.t, os.WriteFile(path, nil, 0o644))
 		return
