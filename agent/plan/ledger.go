@@ -85,7 +85,8 @@ func (l *Ledger) Intend(steps []Step, users map[authz.Username]authz.UserID) {
 	for _, s := range steps {
 		switch s.Op {
 		case OpCreateAccount:
-			l.Accounts[s.User] = Owned{User: users[s.User], UID: s.UID, State: Intended}
+			was := l.Accounts[s.User] // whose home, and our lines in it, may be there still
+			l.Accounts[s.User] = Owned{User: users[s.User], UID: s.UID, State: Intended, Block: was.Block && was.UID == s.UID}
 		case OpCreateGroup:
 			l.Groups[s.Group] = true
 		case OpCreateHookUser:
