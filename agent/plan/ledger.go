@@ -145,13 +145,13 @@ func (l *Ledger) setBlock(u authz.Username, to bool) {
 }
 
 // Settle marks accounts as present whose making was cut short after the last
-// tool had done its work. Call it when a plan for the state is empty. It says
-// whether anything changed.
+// tool had done its work, and those that we closed, others opened, and somebody has by
+// now. Call it when a plan for the state is empty. It says whether anything changed.
 func (l *Ledger) Settle(have State) bool {
 	changed := false
 	for u, o := range l.Accounts {
 		a, found := have.Accounts[u.String()]
-		if o.State == Intended && found && a.UID == uint32(o.UID) {
+		if found && a.UID == uint32(o.UID) && (o.State == Intended || o.State == Revoked && !a.Locked()) {
 			l.setState(u, Present)
 			changed = true
 		}

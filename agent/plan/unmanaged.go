@@ -156,6 +156,14 @@ func (d *differ) quarantines(user authz.Username) bool {
 	return d.want.Unmanaged == UnmanagedQuarantine || d.want.Unmanaged == UnmanagedAdopt && !d.stays(user)
 }
 
+// opened reports whether an account of ours was made and opened: by us, or by others
+// after we had closed it.
+func (d *differ) opened(user authz.Username) bool {
+	own := d.owned.Accounts[user]
+	a, found := d.have.Accounts[user.String()]
+	return own.State == Present || own.State == Revoked && found && a.UID == uint32(own.UID) && !a.Locked()
+}
+
 // stays reports whether an account of ours keeps its grant.
 func (d *differ) stays(user authz.Username) bool {
 	return slices.ContainsFunc(d.admitted, func(a admitted) bool { return a.Username == user && a.UID == d.owned.Accounts[user].UID })
@@ -164,7 +172,7 @@ func (d *differ) stays(user authz.Username) bool {
 // withAdopted adds to a grant's keys those that its account has adopted here.
 func (d *differ) withAdopted(g authz.Grant) authz.Grant {
 	own := d.owned.Accounts[g.Username]
-	if d.want.Unmanaged != UnmanagedAdopt || own.UID != g.UID || own.State != Present {
+	if d.want.Unmanaged != UnmanagedAdopt || own.UID != g.UID || !d.opened(g.Username) {
 		return g
 	}
 	keys := slices.Clone(g.Keys)
@@ -206,7 +214,7 @@ func (d *differ) adoptForeign() {
 	}
 	for _, a := range d.admitted {
 		own := d.owned.Accounts[a.Username]
-		if own.State != Present || own.UID != a.UID {
+		if !d.opened(a.Username) || own.UID != a.UID {
 			continue // it is opened first
 		}
 		adopted := len(own.Adopted)
