@@ -59,7 +59,9 @@ func (d *differ) removeGone() {
 			}
 			kept = ""
 		}
-		if a.exist && !(d.heirs[a.user] && kept != "") { // an heir's plan has retired it
+		// An heir waits also for what others left of an account; where the home is kept he has
+		// it retired.
+		if heir := d.heirs[a.user]; a.exist && !heir || heir && kept == "" {
 			d.step(Step{Op: OpDeleteAccount, User: a.user, UID: a.own.UID, Home: kept})
 		}
 	}
