@@ -137,6 +137,7 @@ func (a *Agent) look(ctx context.Context, owned plan.Ledger) (plan.Plan, plan.St
 	if err != nil {
 		return plan.Plan{}, plan.State{}, fmt.Errorf("observe the machine: %w", err)
 	}
+	owned.Closed(have)
 	if a.ForeignKeys != nil && want.Unmanaged.Acts() {
 		have.Foreign = a.ForeignKeys(owned)
 	}

@@ -277,6 +277,17 @@ func (l *Ledger) Disown() (changed bool) {
 	return changed
 }
 
+// Closed forgets the adopted keys of accounts that are found closed: a kill may have come
+// between closing one and the record of it, and a later grant must not find its keys
+// (requirement R31).
+func (l *Ledger) Closed(have State) {
+	for user, own := range l.Accounts {
+		if a, found := have.Accounts[user.String()]; found && a.UID == uint32(own.UID) && a.Locked() {
+			l.disown(user)
+		}
+	}
+}
+
 func (l *Ledger) disown(user authz.Username) bool {
 	o, found := l.Accounts[user]
 	if !found || len(o.Adopted) == 0 {
