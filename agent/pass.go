@@ -168,13 +168,14 @@ func apply(ctx context.Context, m Machine, log *slog.Logger, steps []plan.Step, 
 	for rest := steps; len(rest) > 0; {
 		together := plan.Together(rest)
 		rest = rest[len(together):]
-		together = possible(together, failed, unmade)
+		able := possible(together, failed, unmade)
+		lacking = lacking || together[0].GivesKeys() && len(able) < len(together)
+		together = able
 		for i, err := range applyAll(ctx, m, together, lacking) {
 			s := together[i]
 			results = append(results, result(s.String(), err))
 			if err != nil {
-				// Keys that could not be written take no sudo away: the account is ours.
-				failed[s.User] = failed[s.User] || s.Op != plan.OpWriteKeys && s.Op != plan.OpWriteBlock
+				failed[s.User] = failed[s.User] || !ofKeys(s)
 				lacking = lacking || s.GivesKeys()
 				unmade[s.User] = unmade[s.User] || mayBeOthers(s, err)
 				log.Error("step not done", "step", s.String(), "reason", err)
@@ -185,6 +186,17 @@ func apply(ctx context.Context, m Machine, log *slog.Logger, steps []plan.Step, 
 		}
 	}
 	return results
+}
+
+// ofKeys reports whether a step is about files of keys alone. One that is not done, as in
+// a home whose user damaged our marks, takes no sudo away and keeps no other key out: the
+// account is ours.
+func ofKeys(s plan.Step) bool {
+	switch s.Op {
+	case plan.OpWriteKeys, plan.OpWriteBlock, plan.OpTakeBlock, plan.OpQuarantine:
+		return true
+	}
+	return false
 }
 
 // mayBeOthers reports whether a step that did not succeed leaves it open whose account
