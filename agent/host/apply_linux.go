@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"latchkey/agent/plan"
 	"latchkey/agent/safefile"
@@ -419,15 +420,18 @@ func (h *Host) retire(ctx context.Context, s plan.Step) error {
 
 func (h *Host) keepHome(s plan.Step) error {
 	home := h.Layout.Home(s.User)
-	seen := h.folders(home, s.Home)
-	kept, taken := seen[s.Home]
+	seen := h.folders(home)[home]
 	switch {
-	case seen[home].Unread, kept.Unread:
+	case seen.Unread:
 		return plan.ErrHomeUnread
-	case !seen[home].Real || seen[home].UID != uint32(s.UID):
+	case !seen.Real || seen.UID != uint32(s.UID):
 		return nil // gone, or not the user's: not ours to move
-	case taken:
-		return fmt.Errorf("keep home of %s: %s exists", s.User, s.Home)
 	}
-	return h.Files.Rename(home, s.Home)
+	to := s.Home
+	for n := 1; ; n++ { // he had the name before, and left it for another
+		if _, taken := h.folders(to)[to]; !taken {
+			return h.Files.Rename(home, to)
+		}
+		to = s.Home + "." + strconv.Itoa(n)
+	}
 }
