@@ -29,6 +29,7 @@ type simBug struct {
 	start func(*sim, *agent.Agent)                     // called at every start
 	see   func(*simHost, *plan.State, plan.Ledger)     // changes what a plan is made from
 	do    func(h *simHost, s plan.Step, do step) error // stands for a step; nil: do(s)
+	all   func(*simHost, []plan.Step)                  // changes what became of many steps at once
 }
 
 // step makes a step true.
@@ -56,7 +57,8 @@ func (b simBug) apply(h *simHost, s plan.Step, do step) error {
 // plantedBugs returns them all; each carries what it remembers, so that a list is good for
 // one go.
 func plantedBugs() []simBug {
-	return slices.Concat(bugsOfTaking(), bugsOfGiving(), bugsOfSeeing(), bugsOfMemory(), bugsOfTelling())
+	return slices.Concat(bugsOfTaking(), bugsOfGiving(), bugsOfSeeing(), bugsOfMemory(), bugsOfTelling(),
+		bugsOfModes(), bugsOfHomes(), bugsOfLeaving(), bugsOfGrants())
 }
 
 func bugsOfTaking() []simBug {

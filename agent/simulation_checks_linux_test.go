@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -43,7 +44,8 @@ func (p *simPass) taint(step plan.Step) {
 	who := step.User.String()
 	kinds := map[plan.Op][]string{
 		plan.OpLock: {factOpen, factProc}, plan.OpDropGroups: {factGroup}, plan.OpEndSessions: {factProc},
-		plan.OpEndLinger: {factJob}, plan.OpTakeJobs: {factJob}, plan.OpRetire: {factOpen}, plan.OpWriteKeys: {factKey}, plan.OpTakeKeys: {factKey}, plan.OpRemoveFile: {factKey},
+		plan.OpEndLinger: {factJob}, plan.OpTakeJobs: {factJob}, plan.OpRetire: {factOpen}, plan.OpDeleteAccount: {factOpen},
+		plan.OpTakeBlock: {factBlock}, plan.OpWriteBlock: {factBlock}, plan.OpAdopt: {factKey, factBlock}, plan.OpWriteKeys: {factKey}, plan.OpTakeKeys: {factKey}, plan.OpRemoveFile: {factKey},
 		plan.OpTakeSudo: {factSudo}, plan.OpRemoveSudo: {factSudo}, plan.OpGiveSudo: {factSudo},
 	}[step.Op]
 	switch step.Op {
@@ -68,6 +70,9 @@ func (p *simPass) excused(f fact) bool {
 type stepView struct {
 	facts  map[fact]bool
 	secure []simUser // who has all that is his
+	lines  map[uint32][]string
+	homes  map[string]plan.Folder
+	unled  bool // sshd knows nothing of us, so that nobody gets in by our keys
 }
 
 // before checks what must be so before a step, and remembers the machine.
@@ -77,17 +82,24 @@ func (s *sim) before(step plan.Step) stepView {
 		s.violate("I6: a step on a frozen machine: %s", step)
 	}
 	s.inGrammar(step)
-	v := stepView{facts: s.host.facts()}
+	s.adoptions()
+	if s.using != nil {
+		s.leaves(step)
+		s.foreignStep(step)
+	}
+	v := stepView{facts: s.host.facts(), lines: s.host.lines(), homes: maps.Clone(s.host.state.Homes),
+		unled: s.host.sshd.mode == ""}
 	may, must := s.grants()
 	for _, u := range must {
 		if s.host.foreignSudo() {
 			u.sudo = false
 		}
-		if s.host.lacks(u, v.facts) == "" {
+		if s.host.lacks(u, v.facts) == "" && !s.damaged(u) && !s.disabling {
 			v.secure = append(v.secure, u)
 		}
 	}
-	gives := step.Op == plan.OpCreateAccount || step.Op == plan.OpRepair || step.Op == plan.OpWriteKeys || step.Op == plan.OpGiveSudo
+	gives := step.Op == plan.OpCreateAccount || step.Op == plan.OpRepair || step.Op == plan.OpWriteKeys || step.Op == plan.OpWriteBlock ||
+		step.Op == plan.OpAdopt || step.Op == plan.OpGiveSudo
 	if gives && !s.pass.gave && !s.pass.disturbed {
 		s.pass.gave = true
 		s.noneWrongful("I3: before "+step.String(), v.facts, may)
@@ -98,7 +110,7 @@ func (s *sim) before(step plan.Step) stepView {
 // noneWrongful is a violation for access that nobody granted, unless its taking away
 // went wrong.
 func (s *sim) noneWrongful(when string, facts map[fact]bool, may map[string]simUser) {
-	for _, f := range wrongful(facts, allowed(may), may) {
+	for _, f := range s.wrongful(facts, may) {
 		if !s.pass.excused(f) && !(f.kind == factSudo && s.host.foreignSudo()) {
 			s.violate("%s there still is %s", when, f)
 		}
@@ -109,7 +121,7 @@ func (s *sim) noneWrongful(when string, facts map[fact]bool, may map[string]simU
 func (s *sim) after(step plan.Step, v stepView, err error) {
 	facts := s.host.facts()
 	may, _ := s.grants()
-	for _, f := range wrongful(facts, allowed(may), may) {
+	for _, f := range s.wrongful(facts, may) {
 		if !v.facts[f] {
 			s.violate("I1: %s gave %s", step, f)
 		}
@@ -118,17 +130,25 @@ func (s *sim) after(step plan.Step, v stepView, err error) {
 		s.pass.unmade[step.User.String()] = true
 	}
 	for _, u := range v.secure {
-		if lack := s.host.lacks(u, facts); lack != "" && !s.pass.unmade[u.name] {
+		lack := s.host.lacks(u, facts)
+		if v.unled && lack == s.host.lacksKeys(u, facts) {
+			continue
+		}
+		if lack != "" && !s.pass.unmade[u.name] {
 			s.violate("I2: %s locks %s out: %s", step, u.name, lack)
 		}
 	}
 	if err := s.host.sameOthers(); err != nil {
 		s.violate("I6: %s: %v", step, err)
 	}
+	s.nothingLost(step, v)
 	s.ledgerNames()
 	if err == nil {
 		s.pass.done = true
 		s.whole(step)
+		if home, found := s.host.state.Homes[layout.Home(step.User)]; step.Op == plan.OpRetire && found && home.UID == uint32(step.UID) {
+			s.violate("Z8: after %s the home is in the way", step)
+		}
 	}
 	if err == nil && !s.full && s.one(8) {
 		s.readable()
@@ -157,23 +177,10 @@ func (s *sim) whole(step plan.Step) {
 			}
 		}
 	case plan.OpWriteSSHD:
-		if why := s.host.dropIn(); why != "" {
+		if why := s.host.dropIn(step.Mode); why != "" {
 			s.violate("I2: %s wrote %s", step, why)
 		}
 	}
-}
-
-// dropIn says what is wrong with our part of sshd's configuration, empty when nothing is.
-// What it has to say, agent/plan's own tests prove.
-func (h *simHost) dropIn() string {
-	f, found := h.state.Files[layout.SSHD]
-	if !found {
-		return "no drop-in"
-	}
-	if string(f.Content) != string(plan.SSHDFile(layout, plan.KeysCommand)) || f.UID != 0 || f.GID != 0 || f.Mode != 0o644 {
-		return fmt.Sprintf("a drop-in that is %+v: %s", f, f.Content)
-	}
-	return ""
 }
 
 // ledgerNames has the stored ledger name all that the agent made.
@@ -200,14 +207,14 @@ func (s *sim) ledgerNames() {
 
 var (
 	simLogin = regexp.MustCompile(`^[a-z]{3,8}$`)
-	simRule  = regexp.MustCompile(`^[a-z]{3,8} ALL=\(ALL:ALL\) (NOTAFTER=[0-9]{14}Z )?NOPASSWD: ALL$`)
+	simRule  = regexp.MustCompile(`^[a-z]{3,8} ALL=\(ALL:ALL\) (NOTAFTER=[0-9]{14}Z )?NOPASSWD: (ALL|/[a-z/]+( ""| -u)(, /[a-z/]+( ""| -u))*)$`)
 )
 
 // inGrammar holds I7: what a step names is a name that people have, whatever a bundle
 // says.
 func (s *sim) inGrammar(step plan.Step) {
 	user := step.User.String()
-	if user != "" && (!simLogin.MatchString(user) || !slices.Contains(simNames, user)) {
+	if user != "" && (!simLogin.MatchString(user) || !slices.Contains(simNames, user) && !slices.Contains(simCrowd, user)) {
 		s.violate("I7: %q in %s", user, step)
 	}
 	for line := range strings.Lines(string(plan.SudoersFile(step.Rules))) {
@@ -298,6 +305,9 @@ func (s *sim) passEnded() {
 		s.violate("I6: %v", err)
 	}
 	status, ended := s.stored()
+	for _, r := range status.Report.Refused {
+		s.say("  refused %s %s", r.What, r.Code)
+	}
 	if ended {
 		s.emergencies(status.Report)
 	}
@@ -307,10 +317,13 @@ func (s *sim) passEnded() {
 	facts := s.host.facts()
 	may, must := s.grants()
 	s.noneWrongful("I1: after the pass", facts, may)
-	for _, name := range simNames {
-		if u, stays := must[name]; stays && !s.full {
-			s.hasAll(u, facts, status.Report)
+	for _, name := range slices.Sorted(maps.Keys(must)) {
+		if !s.full {
+			s.hasAll(must[name], facts, status.Report)
 		}
+	}
+	if ended && !s.full {
+		s.forgetAdopted(may)
 	}
 	if ended {
 		s.truthful(status.Report)
@@ -341,7 +354,7 @@ func (s *sim) selfTested(must map[string]simUser, facts map[fact]bool, r wire.Re
 		return
 	}
 	for f := range facts {
-		if _, stays := must[f.who]; stays && f.kind == factKey && s.sshd && s.pass.done && !s.pass.proved && s.host.lacks(must[f.who], facts) == "" {
+		if len(must[f.who].keys) > 0 && f.kind == factKey && s.sshd && s.pass.done && !s.pass.proved && s.host.lacks(must[f.who], facts) == "" {
 			s.violate("I2: after a change nobody asked whether %s can log in", f.who)
 		}
 	}
@@ -356,7 +369,7 @@ func (s *sim) hasAll(u simUser, facts map[fact]bool, report wire.Report) {
 	if s.host.foreignSudo() {
 		u.sudo = false
 	}
-	if why := s.host.blocked(u); why != "" {
+	if why := s.blocked(u); why != "" {
 		told := slices.ContainsFunc(report.Refused, func(r wire.Result) bool { return r.What == u.name })
 		if !told && !stepsFailed(report) {
 			s.violate("Z8: nothing in the report says that %s is not set up: %s", u.name, why)
@@ -385,14 +398,18 @@ func (s *sim) truthful(r wire.Report) {
 	facts := s.host.facts()
 	s.pass.tainted = map[fact]bool{}
 	s.noneWrongful("Z8: the report has no error, and", facts, may)
-	if why := s.host.dropIn(); s.sshd && why != "" {
+	mode := plan.KeysMode(s.using.settings.KeysMode)
+	if why := s.host.dropIn(mode); s.sshd && why != "" {
 		s.violate("Z8: the report has no error, and there is %s", why)
+	}
+	if s.sshd && s.host.sshd.mode != mode {
+		s.violate("Z8: the report has no error, and sshd works in mode %q, not %q", s.host.sshd.mode, mode)
 	}
 	for _, u := range must {
 		if s.host.foreignSudo() {
 			u.sudo = false
 		}
-		if lack := s.host.lacks(u, facts); lack != "" && s.host.blocked(u) == "" {
+		if lack := s.host.lacks(u, facts); lack != "" && s.blocked(u) == "" {
 			s.violate("Z8: the report has no error, and %s has %s", u.name, lack)
 		}
 	}
@@ -405,8 +422,9 @@ func (s *sim) complete() {
 		panic(fmt.Sprintf("quiet is not quiet: %+v", s.pass))
 	}
 	facts := s.host.facts()
-	for _, name := range simNames {
-		if u, stays := must[name]; stays && s.host.blocked(u) == "" {
+	s.removed()
+	for _, name := range slices.Sorted(maps.Keys(must)) {
+		if u := must[name]; s.blocked(u) == "" {
 			if s.host.foreignSudo() {
 				u.sudo = false
 			}

@@ -23,7 +23,11 @@ func (s *sim) event() {
 		s.plane.issue(pick(s, all, all, all, all, all, some, none))
 		s.arrives()
 	case what < 28:
-		s.plane.removeMany()
+		if s.one(2) {
+			s.plane.crowd()
+		} else {
+			s.plane.removeMany()
+		}
 		s.plane.issue(pick(s, all, some, none))
 		s.arrives()
 	case what < 33 && len(s.plane.all) > 0:
@@ -40,11 +44,16 @@ func (s *sim) event() {
 	case what < 39 && len(s.plane.all) > 0:
 		s.plane.rollBack()
 		s.arrives()
-	case what < 58:
+	case what < 54:
 		s.otherTool()
 		s.wakes()
-	case what < 64:
+	case what < 58:
+		s.homeLines(pick(s, simNames...))
+		s.wakes()
+	case what < 61:
 		s.people()
+	case what < 64:
+		s.legacy()
 	case what < 74:
 		s.host.faults = append(s.host.faults, s.randomFault())
 		s.say("fault: %+v", *s.host.faults[len(s.host.faults)-1])
@@ -63,7 +72,7 @@ func (s *sim) event() {
 	case what < 88:
 		s.stop("agent stopped", s.upTo(time.Hour))
 	case what < 91:
-		clear(s.host.state.Processes)
+		s.host.boot()
 		s.stop("reboot", s.upTo(5*24*time.Hour))
 	case what < 93:
 		s.setFull(!s.full)
@@ -149,6 +158,7 @@ func (s *sim) taken() {
 func (s *sim) sshdByHand(disable bool) {
 	s.say("sshd disable: %t", disable)
 	a, err := s.newAgent(), errInjected
+	s.disabling = disable
 	s.command(func() {
 		if disable {
 			_, err = a.DisableSSHD(s.t.Context())
@@ -156,11 +166,12 @@ func (s *sim) sshdByHand(disable bool) {
 			_, err = a.EnableSSHD(s.t.Context())
 		}
 	})
-	owned, _ := s.dir.Ledger()
+	s.disabling = false
+	owned, _ := s.ledger()
 	if s.sshd = owned.SSHD; err == nil && s.sshd == disable {
 		s.violate("Z8: sshd disable (%t) went well, and the ledger says %t", disable, s.sshd)
 	}
-	if there := s.host.dropIn() == ""; err == nil && !s.pass.faulty && !s.pass.disturbed && there == disable {
+	if there := s.host.hasDropIn(); err == nil && !s.pass.faulty && !s.pass.disturbed && there == disable {
 		s.violate("Z8: sshd disable (%t) went well, and it is there: %t", disable, there)
 	}
 }
@@ -168,11 +179,12 @@ func (s *sim) sshdByHand(disable bool) {
 // command runs what somebody with root calls beside the agent.
 func (s *sim) command(do func()) {
 	s.pass, s.asked = newSimPass(), true
+	at, wrong := s.glassAt, s.glassWrong // of the agent that runs
 	if !s.alive(do) {
 		s.killIn = 0 // it was that program, not the agent
 		s.readable()
 	}
-	s.asked = false
+	s.asked, s.glassAt, s.glassWrong = false, at, wrong
 }
 
 // people log in, start things, have jobs.

@@ -25,6 +25,11 @@ type simHost struct {
 	// What the agent made: the accounts there are, by name, and every uid there was.
 	made map[string]uint32
 	uids map[authz.UID]string
+	// taken over are the accounts that were there before and were adopted.
+	adopted map[string]bool
+	asked   map[string]uint32 // to be adopted, with their uids
+	homes   simHomes
+	sshd    simSSHD
 	// What is not the agent's, as it has to stay.
 	others plan.State
 	faults []*simFault
@@ -36,8 +41,10 @@ type simHost struct {
 }
 
 func newSimHost(s *sim) *simHost {
-	return &simHost{machine: &machine{t: s, stored: s.ledger, state: fresh()}, s: s,
-		made: map[string]uint32{}, uids: map[authz.UID]string{}, others: fresh()}
+	state := fresh()
+	state.SudoEndless = s.one(6)
+	return &simHost{machine: &machine{t: s, stored: s.ledger, state: state}, s: s,
+		made: map[string]uint32{}, uids: map[authz.UID]string{}, adopted: map[string]bool{}, asked: map[string]uint32{}, homes: newSimHomes(), others: fresh()}
 }
 
 // simFault is a rule by which steps go wrong.
@@ -56,7 +63,7 @@ var simErrors = []error{errInjected, syscall.EIO, syscall.EROFS, syscall.EMFILE,
 func (s *sim) randomFault() *simFault {
 	f := &simFault{how: pick(s, "refuse", "refuse", "lie", "half", "half", "after"), err: pick(s, simErrors...), left: pick(s, 1, 1, 2, 5, -1)}
 	if s.one(2) {
-		f.op = plan.Op(1 + s.rng.IntN(int(plan.OpGiveSudo)))
+		f.op = plan.Op(1 + s.rng.IntN(int(plan.OpDeleteAccount)))
 	}
 	if s.one(2) {
 		f.user = pick(s, simNames...)
@@ -87,6 +94,7 @@ func (h *simHost) Observe(_ context.Context, _ []authz.Grant, owned plan.Ledger)
 	}
 	h.s.pass.observed()
 	state := h.copy()
+	state.Blocks = h.blocks(owned)
 	h.s.bug.observe(h, &state, owned)
 	return state, nil
 }
@@ -111,6 +119,7 @@ func (h *simHost) Apply(_ context.Context, step plan.Step) error {
 	if !h.s.pass.disturbed && !h.s.pass.faulty {
 		h.promised(step)
 	}
+	h.applied = append(h.applied, step.String())
 	before := h.s.before(step)
 	err := h.s.bug.apply(h, step, h.try)
 	h.s.say("  step %s: %v", step, err)
@@ -148,10 +157,15 @@ func (h *simHost) try(step plan.Step) error {
 }
 
 // proved reports whether agent/host looks again itself: at an account that has to be gone,
-// and at one that was half made.
+// at one that was half made, at a folder, at what is in a home, and asks sshd itself.
 func (h *simHost) proved(step plan.Step) bool {
 	_, exists := h.state.Accounts[step.User.String()]
-	return step.Op == plan.OpRetire || step.Op == plan.OpDeleteAccount || step.Op == plan.OpCreateAccount && exists
+	switch step.Op {
+	case plan.OpRetire, plan.OpDeleteAccount, plan.OpMakeFolder, plan.OpWriteBlock, plan.OpTakeBlock, plan.OpQuarantine, plan.OpAdopt, plan.OpRemoveHome,
+		plan.OpWriteSSHD, plan.OpRemoveSSHD:
+		return true
+	}
+	return step.Op == plan.OpCreateAccount && exists
 }
 
 // unproved reports whether sudo will not agree with a step.
@@ -176,11 +190,8 @@ func (h *simHost) half(step plan.Step) error {
 			}
 		}
 	case plan.OpRetire:
-		home, had := h.state.Homes[layout.Home(step.User)]
-		err := h.do(step)
-		if had && err == nil { // the home was not yet moved
-			delete(h.state.Homes, step.Home)
-			h.state.Homes[layout.Home(step.User)] = home
+		if home, found := h.state.Homes[layout.Home(step.User)]; found && home.UID == uint32(step.UID) {
+			h.moveHome(layout.Home(step.User), h.freeName(step.Home))
 		}
 	case plan.OpEndSessions:
 		if n := h.state.Processes[step.UID]; n > 1 {
@@ -192,6 +203,8 @@ func (h *simHost) half(step plan.Step) error {
 		h.state.Accounts[user] = a
 	case plan.OpTakeSudo, plan.OpRemoveSudo:
 		return h.do(step) // written, and sudo does not agree
+	case plan.OpRemoveHome:
+		return h.removeHome(step, false)
 	}
 	return nil
 }
@@ -201,16 +214,30 @@ func (h *simHost) do(step plan.Step) error {
 	if err := h.refuses(step); err != nil {
 		return fmt.Errorf("%s: %w", step, err)
 	}
-	h.make(step)
 	user := step.User.String()
 	switch step.Op {
+	case plan.OpWriteBlock, plan.OpTakeBlock, plan.OpQuarantine, plan.OpAdopt:
+		return h.editHome(step)
+	case plan.OpRemoveHome:
+		return h.removeHome(step, true)
+	case plan.OpRetire:
+		if home := h.state.Homes[layout.Home(step.User)]; home.UID == uint32(step.UID) {
+			h.moveHome(layout.Home(step.User), h.freeName(step.Home))
+		}
+	}
+	h.make(step)
+	switch step.Op {
 	case plan.OpCreateAccount:
-		h.made[user], h.uids[step.UID] = uint32(step.UID), user
+		h.madeAnew(user, step.UID)
 		if home := h.state.Homes[layout.Home(step.User)]; home.UID != uint32(step.UID) {
 			return plan.ErrHomeForeign
 		}
 	case plan.OpDeleteAccount, plan.OpRetire:
 		delete(h.made, user)
+	case plan.OpWriteSSHD:
+		h.sshd.load(step.Mode)
+	case plan.OpRemoveSSHD:
+		h.sshd.load("")
 	}
 	return nil
 }
@@ -224,6 +251,8 @@ func (h *simHost) refuses(step plan.Step) error {
 	account, exists := h.state.Accounts[user]
 	group, hasGroup := h.state.Groups[user]
 	switch step.Op {
+	case plan.OpWriteBlock, plan.OpTakeBlock, plan.OpQuarantine, plan.OpAdopt, plan.OpRemoveHome:
+		return h.refusesHome(step, account, exists)
 	case plan.OpCreateAccount:
 		again := exists && step.Again && account.UID == uint32(step.UID) && h.state.Processes[step.UID] == 0
 		if !again && (exists || h.uidTaken(step.UID)) {
@@ -263,6 +292,22 @@ func (h *simHost) refuses(step plan.Step) error {
 				return plan.ErrSudoUnproved // the old file is back
 			}
 		}
+	}
+	return nil
+}
+
+// refusesHome is refuses for what is done in a home.
+func (h *simHost) refusesHome(step plan.Step, account plan.Account, exists bool) error {
+	home, found := h.state.Homes[layout.Home(step.User)]
+	switch {
+	case step.Op == plan.OpRemoveHome:
+		return h.closedHome(step)
+	case step.Op != plan.OpTakeBlock && !exists:
+		return fs.ErrNotExist
+	case step.Op != plan.OpTakeBlock && account.UID != uint32(step.UID):
+		return plan.ErrNameTaken
+	case step.Op != plan.OpAdopt && (!found || home.UID != uint32(step.UID)):
+		return plan.ErrHomeKeys
 	}
 	return nil
 }

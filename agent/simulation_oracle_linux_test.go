@@ -12,6 +12,7 @@ import (
 
 	"latchkey/agent/plan"
 	"latchkey/authz"
+	"latchkey/authz/wire"
 )
 
 // The oracle of the simulation. It knows what was granted when, and reads access from
@@ -42,7 +43,8 @@ func (f fact) String() string { return f.kind + " " + f.who + " " + f.what }
 // Kinds of facts.
 const (
 	factOpen  = "open"    // the account can be logged in to; what: uid
-	factKey   = "key"     // what: uid, end, key
+	factKey   = "key"     // what: uid, end, key, restricted or not
+	factBlock = "block"   // the same in a home
 	factSudo  = "sudo"    // what: the rule
 	factGroup = "group"   // a group beyond its own
 	factProc  = "process" // what: uid
@@ -78,6 +80,7 @@ func (h *simHost) facts() map[fact]bool {
 			keyFacts(out, name, f)
 		}
 	}
+	h.blockFacts(out)
 	for line := range strings.Lines(string(h.state.Files[layout.Sudoers].Content)) {
 		if line = strings.TrimSuffix(line, "\n"); line != "" && line[0] != '#' {
 			name, rule, _ := strings.Cut(line, " ")
@@ -117,17 +120,27 @@ func keyFacts(out map[fact]bool, name string, f plan.File) {
 	}
 	found := map[fact]bool{}
 	for _, line := range lines[1:] {
-		end := "-"
-		if rest, limited := strings.CutPrefix(line, `expiry-time="`); limited {
-			end, line, _ = strings.Cut(rest, `" `)
-		}
-		words := strings.Split(line, " ")
-		if len(words) != 3 || words[2] != name || words[0] != "ssh-ed25519" {
+		what, ok := keyLine(line, name)
+		if !ok {
 			return
 		}
-		found[fact{factKey, name, uid + " " + end + " " + words[1]}] = true
+		found[fact{factKey, name, uid + " " + what}] = true
 	}
 	maps.Copy(out, found)
+}
+
+// keyLine reads one line of it: its end, the key, whether it is restricted.
+func keyLine(line, name string) (what string, ok bool) {
+	end, restricted := "-", ""
+	if rest, some := strings.CutPrefix(line, simRestricted); some {
+		line, restricted = strings.TrimLeft(rest, ", "), " restricted"
+	}
+	if rest, limited := strings.CutPrefix(line, `expiry-time="`); limited {
+		end, line, _ = strings.Cut(rest, `" `)
+	}
+	words := strings.Split(line, " ")
+	ok = len(words) == 3 && words[2] == name && words[0] == "ssh-ed25519"
+	return end + " " + words[min(1, len(words)-1)] + restricted, ok
 }
 
 // factsOf is what a grant gives.
@@ -135,20 +148,37 @@ func factsOf(u simUser) map[fact]bool {
 	uid := fmt.Sprint(u.uid)
 	out := map[fact]bool{{factOpen, u.name, uid}: true, {factProc, u.name, uid}: true, {factJob, u.name, ""}: true}
 	for _, k := range u.keys {
-		_, blob, _ := strings.Cut(simKeys[k], " ")
-		out[fact{factKey, u.name, uid + " " + simTime(u.end) + " " + blob}] = true
+		out[u.keyFact(factKey, simKeys[k])], out[u.keyFact(factBlock, simKeys[k])] = true, true
 	}
-	switch {
-	case u.sudo && u.end.IsZero():
-		out[fact{factSudo, u.name, "ALL=(ALL:ALL) NOPASSWD: ALL"}] = true
-	case u.sudo:
-		out[fact{factSudo, u.name, "ALL=(ALL:ALL) NOTAFTER=" + simTime(u.end) + " NOPASSWD: ALL"}] = true
+	if u.hasSudo() {
+		out[fact{factSudo, u.name, u.rule()}] = true
 	}
 	return out
 }
 
-// grants is who may have access by the bundle in use, and who surely must.
+// simMoment is all that decides who may have access, and who surely must.
+type simMoment struct {
+	now, silentSince                time.Time
+	using, held                     *simBundle
+	clockSure, silenceSure, endless bool
+}
+
+// grants is who may have access by the bundle in use, and who surely must. The caller
+// must not change the maps.
 func (s *sim) grants() (may, must map[string]simUser) {
+	now := simMoment{time.Now(), s.silentSince, s.using, s.held, s.clockSure, s.silenceSure, s.host.state.SudoEndless}
+	if s.memo.may == nil || s.memo.moment != now {
+		s.memo.moment = now
+		s.memo.may, s.memo.must = s.granted()
+		s.memo.ok = map[fact]bool{}
+		for _, u := range s.memo.may {
+			maps.Copy(s.memo.ok, factsOf(u))
+		}
+	}
+	return s.memo.may, s.memo.must
+}
+
+func (s *sim) granted() (may, must map[string]simUser) {
 	may, must = map[string]simUser{}, map[string]simUser{}
 	if s.using == nil {
 		return may, must
@@ -160,9 +190,9 @@ func (s *sim) grants() (may, must map[string]simUser) {
 			if !stays || h.uid != u.uid {
 				continue
 			}
-			u.sudo = u.sudo && h.sudo
+			u = u.withSudoOf(h)
 		}
-		u.sudo = u.sudo && !noSudo
+		u.sudo = u.sudo && !noSudo && !(s.host.state.SudoEndless && !u.end.IsZero())
 		ended := !u.end.IsZero() && !time.Now().Before(u.end)
 		if !nobody && !(ended && s.clockSure) {
 			may[u.name] = u
@@ -187,20 +217,11 @@ func (s *sim) staleNow() (noSudo, nobody, maybe bool) {
 	return silent, silent && what == "drop-all", false
 }
 
-// allowed is all facts that may be.
-func allowed(may map[string]simUser) map[fact]bool {
-	out := map[fact]bool{}
-	for _, u := range may {
-		maps.Copy(out, factsOf(u))
-	}
-	return out
-}
-
 // wrongful is what of the facts nobody granted.
-func wrongful(facts, ok map[fact]bool, may map[string]simUser) []fact {
+func (s *sim) wrongful(facts map[fact]bool, may map[string]simUser) []fact {
 	var out []fact
 	for f := range facts {
-		if _, granted := may[f.who]; !ok[f] && !(f.kind == factGroup && granted) {
+		if u, in := may[f.who]; !s.memo.ok[f] && !(in && (f.kind == factGroup || s.adoptedKey(u, f))) {
 			out = append(out, f)
 		}
 	}
@@ -208,15 +229,29 @@ func wrongful(facts, ok map[fact]bool, may map[string]simUser) []fact {
 	return out
 }
 
+// adoptedKey reports whether a fact is a key of a user's that was found in his home.
+func (s *sim) adoptedKey(u simUser, f fact) bool {
+	return s.using.settings.Unmanaged == wire.UnmanagedAdopt && slices.ContainsFunc(s.host.homes.adopted[uint32(u.uid)], func(key string) bool {
+		return f == u.keyFact(f.kind, key)
+	})
+}
+
 // blocked says why a user cannot be set up here, empty when he can.
-func (h *simHost) blocked(u simUser) string {
+func (s *sim) blocked(u simUser) string {
+	h := s.host
 	account, exists := h.state.Accounts[u.name]
-	if exists && !h.ours(u.name) {
+	switch {
+	case exists && !h.ours(u.name):
 		return "name"
-	}
-	if exists && account.UID == uint32(u.uid) {
+	case s.damaged(u):
+		return "keys in the home"
+	case exists && account.UID == uint32(u.uid):
 		return "" // it is his already
+	case exists && h.adopted[u.name]:
+		return "an adopted account"
 	}
+	owned, _ := s.ledger()
+	own, ours := owned.Accounts[simUsername(u.name)]
 	for name, a := range h.state.Accounts {
 		if a.UID == uint32(u.uid) && name != u.name {
 			return "uid"
@@ -228,17 +263,24 @@ func (h *simHost) blocked(u simUser) string {
 		}
 	}
 	home, found := h.state.Homes["/home/"+u.name]
-	if found && !exists && h.uids[authz.UID(home.UID)] != u.name {
+	if found && !exists && home.UID != uint32(u.uid) && !(ours && home.UID == uint32(own.UID)) {
 		return "home"
 	}
-	if g, found := h.state.Groups[u.name]; found && !exists && h.uids[authz.UID(g.GID)] != u.name {
+	if g, found := h.state.Groups[u.name]; found && !exists && !(ours && h.uids[authz.UID(g.GID)] == u.name) {
 		return "group"
 	}
 	return ""
 }
 
-// lacks says what of a user's access the machine does not have right, empty when
-// nothing.
+// damaged reports whether sshd may read the keys in a user's home and the marks of ours
+// in it are no pair: then he alone is told, and nobody waits for him.
+func (s *sim) damaged(u simUser) bool {
+	_, _, ok := cutHome(s.host.homes.keys["/home/"+u.name+"/"+plan.KeysInHome])
+	return !ok && s.sshd && (s.using.settings.KeysMode == wire.KeysHome || slices.Contains(s.host.sshd.serving(), plan.KeysHome))
+}
+
+// lacks says what of a user's access, and of the ways in that sshd has, the machine does
+// not have right, empty when nothing.
 func (h *simHost) lacks(u simUser, facts map[fact]bool) string {
 	a := h.state.Accounts[u.name]
 	file := h.state.Files[layout.KeysDir+"/"+u.name]
@@ -255,12 +297,15 @@ func (h *simHost) lacks(u simUser, facts map[fact]bool) string {
 	case file.Mode != 0o644 || file.UID != 0 || file.GID != hook || file.Folder || file.Odd:
 		return "key file has a wrong owner or mode"
 	}
-	for f := range factsOf(u) {
-		if (f.kind == factKey || f.kind == factSudo) && !facts[f] {
+	for _, k := range u.keys {
+		if f := u.keyFact(factKey, simKeys[k]); !facts[f] {
 			return "no " + f.String()
 		}
 	}
-	return ""
+	if f := (fact{factSudo, u.name, u.rule()}); u.hasSudo() && !facts[f] {
+		return "no " + f.String()
+	}
+	return h.lacksKeys(u, facts)
 }
 
 // sameOthers compares what is not the agent's with what it has to be.
@@ -287,6 +332,9 @@ func (h *simHost) sameOthers() error {
 		if h.state.Homes[path] != home {
 			return fmt.Errorf("home %s is changed or gone", path)
 		}
+	}
+	if text := h.homes.keys["/home/deby/.ssh/authorized_keys"]; text != simPlanted[0]+" deby\n" {
+		return fmt.Errorf("the keys in deby's home are %q", text)
 	}
 	for path, f := range h.others.Files {
 		if string(h.state.Files[path].Content) != string(f.Content) {

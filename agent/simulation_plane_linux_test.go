@@ -5,8 +5,6 @@ package agent_test
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -15,58 +13,23 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/agent/plan"
 	"latchkey/authz/wire"
 )
-
-// simNames are who may be granted something. deby is on the machine from the start, for
-// emergencies, and must stay as he is.
-var simNames = []string{"alice", "bob", "carol", "dave", "erin", "frank", "grace", "deby"}
-
-// simKeys are the keys that people have, as they stand in a bundle.
-var simKeys = newSimKeys(6)
-
-func newSimKeys(n int) (keys []string) {
-	for i := range n {
-		public := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i + 1)}, ed25519.SeedSize)).Public().(ed25519.PublicKey)
-		blob := slices.Concat([]byte("\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20"), public)
-		keys = append(keys, "ssh-ed25519 "+base64.StdEncoding.EncodeToString(blob))
-	}
-	return keys
-}
-
-// simUser is somebody who may log in.
-type simUser struct {
-	name string
-	uid  int64
-	keys []int // of simKeys
-	sudo bool
-	end  time.Time
-}
-
-func (u simUser) id() string { return newUser(u.name, u.uid, false).ID }
-
-func (u simUser) wire() wire.User {
-	w := newUser(u.name, u.uid, u.sudo)
-	w.Keys = []string{}
-	for _, k := range u.keys {
-		w.Keys = append(w.Keys, simKeys[k])
-	}
-	if !u.end.IsZero() {
-		w = until(w, u.end)
-	}
-	return w
-}
 
 // simBundle is what the control plane once issued.
 type simBundle struct {
 	epoch, serial int64
 	users         map[string]simUser // who may log in by it
 	confirms      map[string]bool
+	settings      wire.Settings
 	stale         string // drop-sudo, drop-all or nothing
 	staleAfter    time.Duration
 	sealed        []byte
 	issued        string
-	byHand        bool // somebody called for it whatever it takes away
+	byHand        bool            // somebody called for it whatever it takes away
+	named         map[string]bool // the ids of everybody in it, well or badly
+	uids          map[int64]bool
 }
 
 // after reports whether the bundle is newer than another.
@@ -82,6 +45,7 @@ type simPlane struct {
 	nextUID       int64
 	users         map[string]simUser
 	extra         []wire.User // who is in the bundle and must not get in
+	settings      wire.Settings
 	stale         string
 	staleAfter    time.Duration
 	newest        *simBundle
@@ -97,7 +61,7 @@ type simPlane struct {
 }
 
 func newSimPlane(s *sim) *simPlane {
-	return &simPlane{s: s, epoch: 1, nextUID: 20000, users: map[string]simUser{}, confirmable: map[string]bool{}, tells: true}
+	return &simPlane{s: s, epoch: 1, nextUID: 20000, users: map[string]simUser{}, confirmable: map[string]bool{}, tells: true, settings: wire.DefaultSettings()}
 }
 
 // Bundle answers at once.
@@ -175,7 +139,7 @@ func (p *simPlane) issue(confirmed confirmation) *simBundle {
 	p.serial++
 	p.newest = p.make(p.epoch, p.serial, p.users, confirmed)
 	p.all = append(p.all, p.newest)
-	p.s.say("issued %d.%d, %s confirmed, stale %s %v: %s", p.epoch, p.serial, confirmed, p.stale, p.staleAfter, p)
+	p.s.say("issued %d.%d, %s confirmed, stale %s %v, %+v: %s", p.epoch, p.serial, confirmed, p.stale, p.staleAfter, p.settings, p)
 	return p.newest
 }
 
@@ -184,14 +148,18 @@ func (p *simPlane) make(epoch, serial int64, users map[string]simUser, confirmed
 	b.Epoch, b.Users = epoch, []wire.User{}
 	p.made++
 	b.Issued = wire.FormatTime(p.s.started.Add(time.Duration(p.made) * time.Second)) // no two are the same
-	if p.stale != "" {
+	if b.Settings = p.settings; p.stale != "" {
 		b.Settings.Stale = fmt.Sprintf("%s:%dh", p.stale, p.staleAfter/time.Hour)
 	}
-	out := &simBundle{epoch: epoch, serial: serial, users: maps.Clone(users), confirms: map[string]bool{}, issued: b.Issued, stale: p.stale, staleAfter: p.staleAfter}
+	out := &simBundle{epoch: epoch, serial: serial, users: maps.Clone(users), confirms: map[string]bool{}, issued: b.Issued, stale: p.stale, staleAfter: p.staleAfter,
+		settings: b.Settings, named: map[string]bool{}, uids: map[int64]bool{}}
 	for _, name := range slices.Sorted(maps.Keys(users)) {
 		b.Users = append(b.Users, users[name].wire())
 	}
 	b.Users = append(b.Users, p.extra...)
+	for _, u := range b.Users {
+		out.named[u.ID], out.uids[u.UID] = true, true
+	}
 	for _, id := range slices.Sorted(maps.Keys(p.confirmable)) {
 		if confirmed == all || confirmed == some && p.s.one(2) {
 			b.Confirmed = append(b.Confirmed, id)
@@ -209,7 +177,7 @@ func (p *simPlane) String() string {
 		u := p.users[name]
 		word := fmt.Sprintf("%s/%d keys %v", name, u.uid, u.keys)
 		if u.sudo {
-			word += " sudo"
+			word += " sudo " + u.rule()
 		}
 		if !u.end.IsZero() {
 			word += " until " + u.end.Format("01-02 15:04:05")
@@ -224,7 +192,7 @@ func (p *simPlane) edit() {
 	s := p.s
 	name := pick(s, simNames...)
 	u, known := p.users[name]
-	switch what := s.rng.IntN(17); {
+	switch what := s.rng.IntN(23); {
 	case !known || what == 0: // a new person, also one of the same name
 		p.nextUID++
 		u = simUser{name: name, uid: p.nextUID, keys: []int{s.rng.IntN(len(simKeys))}, sudo: s.one(3)}
@@ -242,6 +210,9 @@ func (p *simPlane) edit() {
 		u.end = time.Time{}
 	case what == 10:
 		p.extra = hostileUsers(s)
+		for _, u := range p.extra {
+			p.confirmable[u.ID] = true
+		}
 	case what == 11:
 		p.stale, p.staleAfter = pick(s, "", "", "drop-sudo", "drop-all"), time.Duration(1+s.rng.IntN(72))*time.Hour
 	case what == 12 && s.one(4):
@@ -255,11 +226,51 @@ func (p *simPlane) edit() {
 		p.nextUID++
 		u.name, u.uid = name, p.nextUID
 		p.confirmable[u.id()] = true
+	case what == 14:
+		u.commands = pick(s, simCommands...)
+	case what == 15:
+		u.restricted = !u.restricted
+	case what == 16:
+		p.settings.KeysMode = pick(s, wire.KeysCommand, wire.KeysDirectory, wire.KeysHome)
+	case what == 17:
+		p.settings.OnRevoke, p.settings.Homes = wire.RevokeLock, wire.HomesKeep
+		if s.one(2) {
+			p.settings.OnRevoke, p.settings.Homes = wire.RevokeRemove, pick(s, wire.HomesKeep, wire.HomesArchive, wire.HomesDelete)
+		}
+	case what == 18:
+		p.settings.Unmanaged = pick(s, wire.UnmanagedReport, wire.UnmanagedAllow, wire.UnmanagedAdopt, wire.UnmanagedQuarantine)
 	default:
 		delete(p.users, name)
 		return
 	}
 	p.users[name] = u
+}
+
+// hasUID reports whether somebody has a uid.
+func (p *simPlane) hasUID(uid int64) bool {
+	for _, u := range p.users {
+		if u.uid == uid {
+			return true
+		}
+	}
+	return false
+}
+
+// crowd lets many come at once, or go.
+func (p *simPlane) crowd() {
+	_, here := p.users[simCrowd[0]]
+	for _, name := range simCrowd {
+		if here {
+			delete(p.users, name)
+			continue
+		}
+		p.nextUID++
+		u := simUser{name: name, uid: p.nextUID, keys: []int{p.s.rng.IntN(len(simKeys))}, sudo: p.s.one(8)}
+		p.confirmable[u.id()], p.users[name] = true, u
+	}
+	if f := (&simFault{op: plan.OpCreateAccount, user: pick(p.s, simCrowd...), how: pick(p.s, "refuse", "after"), err: errTool, left: -1}); !here && p.s.one(2) {
+		p.s.host.faults = append(p.s.host.faults, f)
+	}
 }
 
 // hostileUsers is what a control plane that was broken into may put into a bundle:
@@ -340,7 +351,7 @@ func (b *simBundle) mass(next *simBundle, at time.Time) bool {
 	for _, u := range next.users {
 		if lives(u) {
 			left++
-			if u.sudo {
+			if u.hasSudo() {
 				sudoers++
 			}
 		}
@@ -358,11 +369,31 @@ func (b *simBundle) mass(next *simBundle, at time.Time) bool {
 		if !stays {
 			access++
 		}
-		if u.sudo && !(stays && n.sudo) {
+		if !stays {
+			n = simUser{}
+		}
+		if !u.keepsSudo(n) {
 			sudo++
 		}
+		if n.hasSudo() && !u.keepsSudo(n) {
+			sudoers-- // what is left of it may be good for nothing
+		}
+	}
+	if b.leaving(next) {
+		return true
 	}
 	return left == 0 && access > 0 || access >= 3 && access*5 > of || sudoers == 0 && sudo > 0
+}
+
+// leaving says whether a bundle that removes accounts would remove a mass of them.
+func (b *simBundle) leaving(next *simBundle) bool {
+	gone := 0
+	for id := range b.named {
+		if !next.named[id] && !next.confirms[id] {
+			gone++
+		}
+	}
+	return next.settings.OnRevoke == wire.RevokeRemove && (gone >= 3 && gone*5 > len(b.named) || gone > 0 && len(next.named) == 0)
 }
 
 // issuedAt finds what was issued by when that was.

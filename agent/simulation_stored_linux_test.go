@@ -21,6 +21,10 @@ import (
 type simMemo struct {
 	good   map[string]simFile // what could be read, by name
 	ledger plan.Ledger
+	// Who has access at a moment, and what that gives.
+	moment    simMoment
+	may, must map[string]simUser
+	ok        map[fact]bool
 }
 
 // simFile tells a file from every other that ever had its name.

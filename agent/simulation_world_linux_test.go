@@ -21,6 +21,7 @@ import (
 	"latchkey/agent/cache"
 	"latchkey/agent/safefile"
 	"latchkey/authz"
+	"latchkey/authz/wire"
 )
 
 // sim is one host's history, made from a seed: one seed is one history, whatever the
@@ -57,6 +58,7 @@ type sim struct {
 	sshd            bool // the drop-in is wanted
 	byHand          bool // apply took a bundle that the running agent has not looked for
 	asked           bool // somebody with root asks for this by name
+	disabling       bool // and wants that nobody gets in by our keys
 	using, held     *simBundle
 	heldUnsure      bool     // the disk was full, or a kill came: a new start may not know of it
 	newest          [2]int64 // ever in use
@@ -200,6 +202,7 @@ func (s *sim) newAgent() *agent.Agent {
 		Log: slog.New(slog.DiscardHandler), Interval: s.every,
 		Now:        func() time.Time { return time.Now().Add(s.skew) },
 		BreakGlass: s.host.breakGlass, ProveKeys: s.host.proveKeys,
+		ForeignKeys: s.host.foreignKeys, Locals: s.host.locals,
 	}
 	s.bug.set(s, a)
 	return a
@@ -367,6 +370,7 @@ func (s *sim) quiet() {
 	s.host.faults, s.host.blind, s.host.dirty = nil, 0, 0
 	s.host.overrides, s.host.hookBroken = false, false
 	s.plane.recovers()
+	s.host.mendHomes()
 	s.setFull(false)
 	s.setFrozen(false)
 	s.skew = 0
@@ -377,10 +381,16 @@ func (s *sim) quiet() {
 	s.look(false)
 	s.work(30 * time.Minute) // a clock that was a little ahead is waited for
 	s.clockSure = true
+	if _, many := s.plane.users[simCrowd[0]]; many && s.one(2) {
+		s.plane.crowd()
+	}
 	s.plane.issue(all)
 	s.look(true)
 	if s.using != s.plane.newest || s.held != nil {
 		s.violate("Z8: in quiet the agent does not work from the newest bundle")
+	}
+	if slices.ContainsFunc(s.plane.heard.Steps, func(r wire.Result) bool { return r.Error == "still to be done after the pass" }) {
+		s.look(false) // an heir came, and then there was a key in his home
 	}
 	before := s.host.applied
 	s.host.applied = nil
@@ -391,6 +401,7 @@ func (s *sim) quiet() {
 	if again := s.host.applied; len(again) > 0 {
 		s.violate("Z8: in quiet a second pass still had to do %q after %q", again, before)
 	}
+	s.outlived()
 	if r := s.plane.heard; r.Epoch != s.using.epoch || r.Serial != s.using.serial || stepsFailed(r) {
 		s.violate("Z8: in quiet the control plane did not hear that all is done: %+v", r)
 	}
