@@ -248,7 +248,7 @@ func (s Step) Gives() bool {
 // GivesKeys reports whether the step puts keys where sshd may find them: while one is
 // not done, sshd is not told to look elsewhere than now.
 func (s Step) GivesKeys() bool {
-	return s.Op == OpMakeFolder || s.Op == OpWriteKeys || s.Op == OpWriteBlock
+	return s.Op == OpMakeFolder || s.Op == OpWriteKeys || s.Op == OpWriteBlock || s.Op == OpTakeBlock && len(s.Keys) > 0
 }
 
 // Follows reports whether the step must not run when an earlier step for the same user
