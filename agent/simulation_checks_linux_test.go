@@ -72,7 +72,7 @@ type stepView struct {
 	secure []simUser // who has all that is his
 	lines  map[uint32][]string
 	homes  map[string]plan.Folder
-	unled  bool // sshd knows nothing of us, so that nobody gets in by our keys
+	shut   bool // sshd knows nothing of us, so that nobody gets in by our keys
 }
 
 // before checks what must be so before a step, and remembers the machine.
@@ -88,7 +88,7 @@ func (s *sim) before(step plan.Step) stepView {
 		s.foreignStep(step)
 	}
 	v := stepView{facts: s.host.facts(), lines: s.host.lines(), homes: maps.Clone(s.host.state.Homes),
-		unled: s.host.sshd.mode == ""}
+		shut: s.host.sshd.mode == ""}
 	may, must := s.grants()
 	for _, u := range must {
 		if s.host.foreignSudo() {
@@ -131,7 +131,7 @@ func (s *sim) after(step plan.Step, v stepView, err error) {
 	}
 	for _, u := range v.secure {
 		lack := s.host.lacks(u, facts)
-		if v.unled && lack == s.host.lacksKeys(u, facts) {
+		if v.shut && lack == s.host.lacksKeys(u, facts) {
 			continue
 		}
 		if lack != "" && !s.pass.unmade[u.name] {

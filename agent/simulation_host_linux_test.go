@@ -25,9 +25,10 @@ type simHost struct {
 	// What the agent made: the accounts there are, by name, and every uid there was.
 	made map[string]uint32
 	uids map[authz.UID]string
-	// taken over are the accounts that were there before and were adopted.
+	// The accounts that others had made and that were adopted, and those that root asked
+	// to be, with their uids.
 	adopted map[string]bool
-	asked   map[string]uint32 // to be adopted, with their uids
+	asked   map[string]uint32
 	homes   simHomes
 	sshd    simSSHD
 	// What is not the agent's, as it has to stay.

@@ -23,13 +23,17 @@ import (
 //	    pass leaves nothing of the kind behind, but where the very step that takes it
 //	    away went wrong
 //	I2  no lock-out: whose grant stands and whose things were right keeps his access
-//	    through every step; accounts of others are as they were
+//	    through every step, also his keys in every mode by which sshd may be letting
+//	    somebody in at that moment; accounts of others are as they were
 //	I3  revocation is bounded: it comes before anybody is given anything, is done at the
 //	    end of the pass, with processes and jobs, and so is what a stale policy takes
 //	I4  the bundle in use never becomes older, but for one the agent crashed on three
 //	    times, is one the control plane made, and removed no mass without a word for it
 //	I5  what the agent stored can be read after every kill, and its steps leave files whole
-//	I6  what the agent did not make is untouched, and the stored ledger names all it made
+//	I6  what the agent did not make is untouched, and the stored ledger names all it made;
+//	    it takes over no account that root did not name, and removes none of those; no
+//	    line that is a user's own is lost, and no home or account but of somebody whom
+//	    the newest bundle does not name in any way, as the stack's settings say
 //	I7  no byte of a bundle becomes a name, a path or a rule but through its grammar
 //
 // and, as Z8: what can be done is done in one pass, a second has nothing to do, and
