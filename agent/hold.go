@@ -131,7 +131,9 @@ func (a *Agent) loadHeld() error {
 	if err != nil {
 		return err
 	}
-	seen = seen.Or(a.version())
+	if seen = seen.Or(a.version()); a.breaker.aside {
+		seen.Epoch, seen.Serial = a.version() // what the held one confirms is no older than that
+	}
 	o, err := a.open(sealed, seen)
 	b := o.Bundle()
 	switch {
