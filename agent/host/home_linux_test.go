@@ -280,7 +280,8 @@ func owners(t *testing.T, folders ...string) map[string]string {
 }
 
 // testRetire holds T-F7 in part for an account whose name has another user now: cut
-// short between its home and its end, it is ended by the next run, and the heir comes.
+// short between its home and its end, it is ended by the next run, and the heir comes. Of
+// one who had the name twice both homes are kept.
 func testRetire(t *testing.T, s *space) {
 	heir := named(t, "alice", 20009, false)
 	var points []string
@@ -313,6 +314,12 @@ func testRetire(t *testing.T, s *space) {
 	}
 	if !slices.Contains(points, "retire.home") {
 		t.Errorf("passed were %q", points)
+	}
+	must(t, os.Mkdir("/home/alice.20001", 0o700))
+	s.become(named(t, "alice", 20001, true))
+	s.become(heir)
+	if info, err := os.Stat("/home/alice.20001.1"); err != nil || ownerOf(info) != 20001 {
+		t.Errorf("the second home is not kept: %v", err)
 	}
 }
 

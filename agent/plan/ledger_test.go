@@ -69,6 +69,8 @@ func TestLedger_claims(t *testing.T) {
 		step                  plan.Step
 	}{
 		"create-account": {plan.NewLedger(), owned(plan.Intended), owned(plan.Present), plan.Step{Op: plan.OpCreateAccount, User: alice, UID: 20001}},
+		"create-account-over-our-lines": {block(owned(plan.Revoked)), block(owned(plan.Intended)), block(owned(plan.Present)),
+			plan.Step{Op: plan.OpCreateAccount, User: alice, UID: 20001}},
 		"repair":         {owned(plan.Revoked), owned(plan.Revoked), owned(plan.Present), plan.Step{Op: plan.OpRepair, User: alice, UID: 20001}},
 		"lock":           {owned(plan.Present), owned(plan.Present), owned(plan.Revoked), plan.Step{Op: plan.OpLock, User: alice, UID: 20001}},
 		"retire":         {owned(plan.Revoked), owned(plan.Revoked), plan.NewLedger(), plan.Step{Op: plan.OpRetire, User: alice, UID: 20001}},
@@ -118,4 +120,34 @@ func TestLedger_claims(t *testing.T) {
 var unexported = cmp.Options{
 	cmp.Comparer(func(a, b authz.Username) bool { return a == b }),
 	cmp.Comparer(func(a, b authz.UserID) bool { return a == b }),
+}
+
+// TestLedger_found: what an account is found to be is noted: one that we closed and others
+// opened for somebody who has it by now is there, and one that is closed has no adopted
+// keys, also where a kill kept either from being recorded (requirement R31 in part).
+func TestLedger_found(t *testing.T) {
+	alice := mustName(t, "alice")
+	for situation, test := range map[string]struct {
+		was     plan.AccountState
+		account plan.Account
+		state   plan.AccountState
+		keys    int
+	}{
+		"opened-by-others": {plan.Revoked, plan.Account{Name: "alice", UID: 20001, Password: "*"}, plan.Present, 1},
+		"closed":           {plan.Revoked, plan.Account{Name: "alice", UID: 20001, Password: "!", Expires: 1}, plan.Revoked, 0},
+		"closing-cut-off":  {plan.Present, plan.Account{Name: "alice", UID: 20001, Password: "!", Expires: 1}, plan.Present, 0},
+		"making-cut-off":   {plan.Intended, plan.Account{Name: "alice", UID: 20001, Password: "*"}, plan.Present, 1},
+		"another's-now":    {plan.Revoked, plan.Account{Name: "alice", UID: 1001, Password: "!", Expires: 1}, plan.Revoked, 1},
+	} {
+		t.Run(situation, func(t *testing.T) {
+			l := plan.NewLedger()
+			l.Accounts[alice] = plan.Owned{UID: 20001, State: test.was, Adopted: []string{keyOther}}
+			have := plan.State{Accounts: map[string]plan.Account{"alice": test.account}}
+			l.Closed(have)
+			changed := l.Settle(have)
+			if got := l.Accounts[alice]; got.State != test.state || len(got.Adopted) != test.keys || changed != (test.was != test.state) {
+				t.Errorf("the ledger says %+v, changed: %t", got, changed)
+			}
+		})
+	}
 }
