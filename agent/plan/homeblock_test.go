@@ -78,12 +78,3 @@ func addLine(s *plan.State, user authz.Username) {
 	b.Lines += "ssh-ed25519 AAAA mallory\n"
 	s.Blocks[user] = b
 }
-
-func parsed(t *testing.T, text string) authz.Key {
-	t.Helper()
-	k, err := authz.ParseKey(text, authz.KeyPolicy{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
-}

@@ -1,6 +1,8 @@
 package plan_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -84,5 +86,59 @@ func TestDiff_Commands(t *testing.T) {
 				t.Errorf("still to be done:\n%s", again)
 			}
 		})
+	}
+}
+
+// A sudoers file that we did not write stays as it is.
+func TestDiff_foreignSudoers(t *testing.T) {
+	s := fresh()
+	s.Files[layout.Sudoers] = plan.File{Content: []byte("# mine\n"), Mode: 0o440}
+	p := plan.Diff(s, plan.Desired{Grants: []authz.Grant{grant(t, "alice", 20001, true)}}, plan.NewLedger(), layout)
+	if strings.Contains(p.String(), layout.Sudoers) {
+		t.Errorf("plan touches it:\n%s", p)
+	}
+	if len(p.Refused) != 1 || !errors.Is(p.Refused[0].Reason, plan.ErrSudoersForeign) {
+		t.Errorf("refused %v", p.Refused)
+	}
+}
+
+// TestReadSudoers: only lines that are ours to the byte are rules, so that nothing
+// else is ever put back (requirement R55).
+func TestReadSudoers(t *testing.T) {
+	rules := []plan.Rule{{User: mustName(t, "alice")}, {User: mustName(t, "bob"), NotAfter: authz.SudoersTime(end)}}
+	others := `# bob ALL=(ALL:ALL) NOPASSWD: ALL
+Defaults !authenticate
+ALL ALL=(ALL:ALL) NOPASSWD: ALL
+root ALL=(ALL:ALL) NOPASSWD: ALL
+%wheel ALL=(ALL:ALL) NOPASSWD: ALL
+carol  ALL=(ALL:ALL) NOPASSWD: ALL
+carol ALL=(ALL:ALL) NOPASSWD: ALL, !/bin/sh
+carol ALL=(ALL) NOPASSWD: ALL
+carol ALL=(ALL:ALL) NOTAFTER= NOPASSWD: ALL
+ carol ALL=(ALL:ALL) NOPASSWD: ALL
+
+@include /tmp/x
+`
+	got := plan.ReadSudoers(append(plan.SudoersFile(rules), others...))
+	if len(got) != 2 || got[0] != rules[0] || got[1] != rules[1] {
+		t.Errorf("the rules are %v", got)
+	}
+	if kept := plan.Kept(append(rules, plan.Rule{User: rules[1].User}), plan.SudoersFile(rules[1:])); len(kept) != 1 || kept[0] != rules[1] {
+		t.Errorf("kept are %v", kept)
+	}
+	if len(plan.ReadSudoers(nil)) != 0 {
+		t.Error("an empty file holds rules")
+	}
+}
+
+// TestSudoersFile holds R48, R55 and R57.
+func TestSudoersFile(t *testing.T) {
+	got := string(plan.SudoersFile([]plan.Rule{{User: mustName(t, "alice")}, {User: mustName(t, "bob"), NotAfter: authz.SudoersTime(end)}}))
+	want := `# Written by latchkey-agent. Changes made here are undone.
+alice ALL=(ALL:ALL) NOPASSWD: ALL
+bob ALL=(ALL:ALL) NOTAFTER=20261122000000Z NOPASSWD: ALL
+`
+	if got != want {
+		t.Errorf("file is\n%s", got)
 	}
 }
