@@ -25,7 +25,9 @@ const (
 
 // TestSimulation holds T-Z8: the agent on a simulated host, for 10^4 days of it in every
 // run, always the same ones, and 10^6 new ones under LATCHKEY_LONG. LATCHKEY_SEED tells
-// one history.
+// one history. It holds T-L16 too, with the reboots of whole machines: more than a thousand
+// times in every run the agent goes down in the middle of its work, and comes to what was
+// meant when it is up again.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -45,7 +47,7 @@ func TestSimulation(t *testing.T) {
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // a history leaves much behind, and holds little
 	start := time.Now()
-	var next, passes, steps, days atomic.Uint64
+	var next, passes, steps, kills, days atomic.Uint64
 	t.Run("histories", func(t *testing.T) {
 		for i := range runtime.GOMAXPROCS(0) {
 			t.Run(strconv.Itoa(i), func(t *testing.T) {
@@ -54,16 +56,20 @@ func TestSimulation(t *testing.T) {
 					s := simulated(t, first+n)
 					passes.Add(uint64(s.passes))
 					steps.Add(uint64(s.steps))
+					kills.Add(uint64(s.kills))
 					days.Add(uint64(s.lived()))
 				}
 			})
 		}
 	})
 	took := time.Since(start)
-	t.Logf("%d host-days, %d passes, %d steps in %v: %.0f host-days a second", days.Load(), passes.Load(), steps.Load(),
+	t.Logf("%d host-days, %d passes, %d steps, killed %d times in %v: %.0f host-days a second", days.Load(), passes.Load(), steps.Load(), kills.Load(),
 		took.Round(time.Second), float64(days.Load())/took.Seconds())
 	if days.Load() < count*simDays && !t.Failed() {
 		t.Errorf("%d host-days are too few", days.Load())
+	}
+	if kills.Load() < 1000 && !t.Failed() {
+		t.Errorf("killed %d times is too seldom", kills.Load())
 	}
 }
 

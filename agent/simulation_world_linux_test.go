@@ -63,6 +63,7 @@ type sim struct {
 	heldUnsure      bool     // the disk was full, or a kill came: a new start may not know of it
 	newest          [2]int64 // ever in use
 	passes, steps   int
+	kills           int       // in the middle of something
 	glassAt         time.Time // the last look at the account for emergencies
 	glassWrong      bool      // what it came to
 	crashing        crashLoop
@@ -132,6 +133,7 @@ func (s *sim) point(where string) {
 		return
 	}
 	if s.killIn--; s.killIn == 0 {
+		s.kills++
 		s.say("  killed: %s", where)
 		panic(killed{})
 	}
