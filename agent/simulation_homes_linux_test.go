@@ -291,7 +291,10 @@ func (h *simHost) mendHomes() {
 			continue
 		}
 		text = strings.ReplaceAll(text, "\r", "")
-		if _, own, ok := cutHome(text); !ok {
+		if left, err := plan.SetBlock([]byte(text), nil); err == nil {
+			text = string(left)
+		} else {
+			_, own, _ := cutHome(text)
 			text = strings.Join(slices.DeleteFunc(own, func(l string) bool { return strings.HasPrefix(l, "# latchkey") }), "\n") + "\n"
 		}
 		h.homes.keys[file] = text
