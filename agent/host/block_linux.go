@@ -47,7 +47,7 @@ func readInHome(home safefile.Home, name string) (r inHome) {
 
 // spotInHome is where a file in a home lies.
 func spotInHome(home safefile.Home, name string) spot {
-	return spot{"keys", filepath.Join(home.Path, name), filepath.Dir(home.Path)}
+	return spot{kind: "keys", path: filepath.Join(home.Path, name), base: filepath.Dir(home.Path)}
 }
 
 // observeBlocks reads our lines in the homes of the accounts that have some by the

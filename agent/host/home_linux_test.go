@@ -186,9 +186,11 @@ func testHomesSilentAll(t *testing.T, s *space) {
 		if !slices.ContainsFunc(in.Keys, func(k UnmanagedKey) bool { return k.Account == "erin" }) {
 			t.Errorf("the key of erin is not found beside %d homes that hang: %v", accounts, in.Keys)
 		}
+		s.stuck.mu.Lock()
 		if n := len(s.stuck.looks); n > 3 {
 			t.Errorf("in round %d hang %d looks", round, n)
 		}
+		s.stuck.mu.Unlock()
 	}
 	must(t, unix.Unmount("/home", unix.MNT_DETACH))
 	must(t, unix.Mount("tmpfs", "/home", "tmpfs", 0, "mode=755"))
@@ -198,6 +200,41 @@ func testHomesSilentAll(t *testing.T, s *space) {
 		if errors.Is(b.Err, errSilent) {
 			t.Fatalf("with something else mounted the home of %s is %v", user, b.Err)
 		}
+	}
+}
+
+// testHomesLed holds T-F5 in part: whose keys a link of his own leads to what hangs hides
+// nobody's keys but his.
+func testHomesLed(t *testing.T, s *space) {
+	passwd, err := os.ReadFile("/etc/passwd")
+	must(t, err)
+	for i, user := range []string{"aaron", "eve", "zoe"} {
+		passwd = fmt.Appendf(passwd, "%s:x:%d:%[2]d::/home/%[1]s:/bin/sh\n", user, 1001+i)
+		must(t, os.MkdirAll("/home/"+user+"/.ssh", 0o755))
+		s.write("/home/"+user+"/.ssh/authorized_keys", aKey+"\n", 0o644)
+	}
+	s.write("/etc/passwd", string(passwd), 0o644)
+	s.silentAt(t, "/home/eve/hangs", false)
+	must(t, os.RemoveAll("/home/eve/.ssh"))
+	must(t, os.Symlink("hangs", "/home/eve/.ssh"))
+	for range 2 {
+		in, err := s.Inventory(t.Context(), s.owned)
+		must(t, err)
+		var found []string
+		for _, k := range in.Keys {
+			found = append(found, k.Account)
+		}
+		if diff := cmp.Diff([]string{"aaron", "zoe"}, slices.Compact(found)); diff != "" {
+			t.Errorf("accounts with keys (-want +got):\n%s", diff)
+		}
+		if !slices.ContainsFunc(in.Unread, func(u Unread) bool { return u == Unread{"/home/eve/.ssh/authorized_keys", errSilent.Error()} }) {
+			t.Errorf("not read is %v", in.Unread)
+		}
+		s.stuck.mu.Lock()
+		for _, l := range s.stuck.looks {
+			l.began = l.began.Add(-time.Hour) // it has hung for long when the next one comes
+		}
+		s.stuck.mu.Unlock()
 	}
 }
 

@@ -128,6 +128,7 @@ func (t *taking) keys(accounts map[string]plan.Account) {
 		}
 	}
 	var spots []spot
+	var homes []string
 	var whose []plan.Account
 	for _, a := range accounts {
 		seen := map[string]bool{}
@@ -140,10 +141,12 @@ func (t *taking) keys(accounts map[string]plan.Account) {
 				t.unread(p, fmt.Errorf("no path for the account %s", a.Name))
 			} else if !seen[file] {
 				seen[file] = true
-				spots, whose = append(spots, spot{"inventory of " + a.Name, file, filepath.Dir(a.Home)}), append(whose, a)
+				spots = append(spots, spot{kind: "inventory of " + a.Name, path: file, base: filepath.Dir(a.Home), alone: true})
+				homes, whose = append(homes, a.Home), append(whose, a)
 			}
 		}
 	}
+	t.h.folders(slices.Compact(homes)...) // finds the file systems that are silent as a whole
 	read := func(i int) keysIn { return readKeys(spots[i].path, whose[i], t.managed(whose[i])) }
 	askEach(&t.h.stuck, spots, read, func(i int, found keysIn, silent error) {
 		found.err = errors.Join(found.err, silent)

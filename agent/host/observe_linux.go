@@ -327,7 +327,7 @@ func (h *Host) folders(paths ...string) map[string]plan.Folder {
 	seen := map[string]plan.Folder{}
 	spots := make([]spot, len(paths))
 	for i, path := range paths {
-		spots[i] = spot{"folder", path, filepath.Dir(path)}
+		spots[i] = spot{kind: "folder", path: path, base: filepath.Dir(path)}
 	}
 	askEach(&h.stuck, spots, func(i int) folderOrNone { return lookFolder(paths[i]) }, func(i int, f folderOrNone, err error) {
 		if err != nil {

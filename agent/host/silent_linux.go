@@ -5,8 +5,12 @@ import (
 	"time"
 )
 
-// spot is something to look at, of some kind, at a path, in a home below base.
-type spot struct{ kind, path, base string }
+// spot is something to look at, of some kind, at a path, in a home below base. Alone says
+// that a link may lead elsewhere, so that what hangs there says nothing of its neighbours.
+type spot struct {
+	kind, path, base string
+	alone            bool
+}
 
 func (p spot) what() string { return p.kind + " " + p.path }
 
@@ -84,9 +88,12 @@ func (a *asking[T]) first(i int) {
 	case a.silent[group]:
 		a.miss(i)
 		return
-	case len(a.late[group]) > 0:
+	case !a.spots[i].alone && len(a.late[group]) > 0:
 		a.rest[group] = append(a.rest[group], i)
 		return
+	}
+	if a.spots[i].alone {
+		group = a.spots[i].path
 	}
 	l, answer := a.begin(i, group)
 	if answer, err := within(answer, time.After(aMoment)); err == nil {
@@ -96,7 +103,9 @@ func (a *asking[T]) first(i int) {
 	if a.mounts == nil {
 		a.mounts = readMounts()
 	}
-	group = a.group(i)
+	if !a.spots[i].alone {
+		group = a.group(i)
+	}
 	if l != nil {
 		a.s.hangs(l, group)
 	}

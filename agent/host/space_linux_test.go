@@ -83,6 +83,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"home-of-other":    testHomeOfAnother,
 	"homes-silent":     testHomesSilent,
 	"homes-silent-all": testHomesSilentAll,
+	"homes-led":        testHomesLed,
 	"homes-gone":       testHomesGone,
 	"homes-full":       testHomesFull,
 	"home-own":         testHomeOwn,
