@@ -36,8 +36,7 @@ func (h *Host) writeAll(steps []plan.Step) []error {
 
 // createAccounts makes accounts by few runs of systemd-sysusers and of chpasswd, each
 // for all of them, and their homes itself: useradd reads and writes the account files
-// anew for each. What comes out is what useradd makes, but for subordinate ids
-// (subuid(5)) and an age of the password, which these accounts have not. Where the
+// anew for each. What comes out is what createAccount makes with useradd. Where the
 // machine asks for something of useradd that this does not do, useradd makes them.
 //
 // systemd-sysusers passes over a name that exists and takes another id where the one

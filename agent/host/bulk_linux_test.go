@@ -366,3 +366,41 @@ func testBulkKilled(t *testing.T, s *space) {
 }
 
 const died = "the process was ended here"
+
+// testBulkAlike: an account is the same whether it is made alone or among many, and whatever
+// login.defs(5) says of passwords, which would lock their users out one day, and of
+// subordinate ids.
+func testBulkAlike(t *testing.T, s *space) {
+	logins, err := optional("/etc/login.defs")
+	must(t, err)
+	s.write("/etc/login.defs", logins+"\nPASS_MAX_DAYS 90\nPASS_MIN_DAYS 7\nPASS_WARN_AGE 14\n", 0o644)
+	ids, err := readAll("/etc/subuid", "/etc/subgid")
+	must(t, err)
+	many := crowd(t, 40)
+	alone := named(t, "alone", 20900, false)
+	s.become(alone)
+	called := s.instead(nil)
+	s.become(append(many, alone)...)
+	if slices.Contains(*called, "useradd") {
+		t.Errorf("%q were called", *called)
+	}
+	s.Run = nil
+	alike := func(g authz.Grant) string {
+		name := g.Username.String()
+		out, err := s.command("sh", "-c", "getent passwd "+name+"; getent shadow "+name+" | cut -d: -f1,2,4-; id "+name+"; stat -c '%U %G %a' /home/"+name)
+		if err != nil {
+			t.Fatal(out)
+		}
+		return strings.NewReplacer(name, "NAME", g.UID.String(), "UID").Replace(out)
+	}
+	if diff := cmp.Diff(alike(alone), alike(many[7])); diff != "" {
+		t.Errorf("(-alone +among many):\n%s", diff)
+	}
+	if got := alike(alone); !strings.Contains(got, "NAME:*::::::\n") {
+		t.Errorf("alone it is\n%s", got)
+	}
+	now, err := readAll("/etc/subuid", "/etc/subgid")
+	if diff := cmp.Diff(ids, now); diff != "" || err != nil {
+		t.Errorf("%v, subordinate ids (-before +after):\n%s", err, diff)
+	}
+}

@@ -74,6 +74,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"missing-tools":    testMissingTools,
 	"account-of-other": testAccountOfAnother,
 	"bulk":             testBulk,
+	"bulk-alike":       testBulkAlike,
 	"bulk-reverted":    testBulkReverted,
 	"bulk-by-useradd":  testBulkByUseradd,
 	"bulk-taken":       testBulkTaken,
