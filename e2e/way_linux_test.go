@@ -50,6 +50,7 @@ func TestBrokenWay(t *testing.T) {
 	b.revoke("alice")
 	b.wantLogin(name, "bob", "in, root")
 	b.wantLogin(name, "alice", "refused")
+	(&crash{world: b.world, name: name}).dropIns("bob")
 }
 
 // brokenWay stands between a machine and its control plane: what the machine connects

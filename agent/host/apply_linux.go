@@ -308,10 +308,9 @@ func (h *Host) useradd(ctx context.Context, s plan.Step) error {
 	}
 	h.point("account.group")
 	// An age of the password, which nobody has, would keep its user out one day (pam_unix(8)).
-	// Subordinate ids (subuid(5)) are root's to give.
 	_, err := h.run(ctx, "useradd", "--create-home", "--home-dir", home, "--uid", uid, "--gid", uid,
 		"--groups", h.Layout.MarkerGroup, "--shell", s.Shell, "--password", "*",
-		"--key", "PASS_MAX_DAYS=-1", "--key", "PASS_MIN_DAYS=-1", "--key", "PASS_WARN_AGE=-1", "--key", "SUB_UID_COUNT=0", "--key", "SUB_GID_COUNT=0",
+		"--key", "PASS_MAX_DAYS=-1", "--key", "PASS_MIN_DAYS=-1", "--key", "PASS_WARN_AGE=-1",
 		"--expiredate", "", "--inactive", "-1", "--comment", "", "--", name)
 	if err != nil {
 		return err
