@@ -371,6 +371,7 @@ const died = "the process was ended here"
 // subordinate ids, and whatever login.defs(5) says of the age of passwords, which would
 // keep its user out one day.
 func testBulkAlike(t *testing.T, s *space) {
+	needBulk(t, s)
 	logins, err := optional("/etc/login.defs")
 	must(t, err)
 	s.write("/etc/login.defs", logins+"\nPASS_MAX_DAYS 90\nPASS_MIN_DAYS 7\nPASS_WARN_AGE 14\n", 0o644)
