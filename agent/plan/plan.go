@@ -253,9 +253,9 @@ func (s Step) GivesKeys() bool {
 
 // Follows reports whether the step must not run when an earlier step for the same user
 // did not succeed: it gives access, or removes a home, or an account that must not go
-// before its home.
+// before its home, or before it is closed.
 func (s Step) Follows() bool {
-	return s.Gives() || s.Op == OpRemoveHome || s.Op == OpDeleteAccount && s.Home == ""
+	return s.Gives() || s.Op == OpRetire || s.Op == OpRemoveHome || s.Op == OpDeleteAccount && s.Home == ""
 }
 
 // Together returns the steps at the head of the list that a machine may make true
