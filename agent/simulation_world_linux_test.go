@@ -334,8 +334,10 @@ func (s *sim) ask(due *bool) {
 	back := false
 	answered := s.plane.answered
 	if !s.alive(func() { back, err = s.loop.Ask(s.t.Context()) }) {
+		kept := s.kept // an answer that was not lived through is not stored
 		s.noteAnswer(answered)
 		s.died()
+		s.kept = kept
 		return
 	}
 	s.crashing = crashLoop{}
