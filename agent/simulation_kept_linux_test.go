@@ -20,7 +20,7 @@ func keptSeeds() []keptSeed {
 		{"failure-after-success", 1, "the report said done of a step that went wrong when it was repeated"},
 		{"rule-goes-for-other-trouble", 11, "who had sudo lost it because his account could not be repaired"},
 		{"restart-gives-back", 11, "who was removed by a held bundle came back when the agent started anew"},
-		{"fork-after-a-kill", 8, "another bundle of a stored serial was taken after a kill"},
+		{"fork-after-a-kill", 32, "another bundle of a stored serial was taken after a kill"},
 		{"drop-in-stays", 113, "sshd disable left a drop-in that could not be taken back when enabling failed"},
 		{"by-hand-undone", 273, "the running agent undid what apply had taken by hand"},
 		{"rule-for-a-lost-name", 136, "a sudo rule stayed for a name whose account others removed"},
@@ -32,6 +32,7 @@ func keptSeeds() []keptSeed {
 		{"adopted-key-comes-back", 256, "a key from a home came back with a later grant, after a kill when the account was closed"},
 		{"marks-keep-sudo-out", 695, "who damaged our marks in his home got no sudo and no new key any more"},
 		{"lines-forgotten-with-the-account", 1308, "lines in a home stayed whose account was made anew before it was closed"},
+		{"home-of-an-open-account", 1795338903489367619, "an account that could not be closed lost its home, and somebody got it so again"},
 		{"switch-over-what-was-left-out", 1508, "sshd was switched to home mode although a home had no lines, because another step had gone wrong"},
 	}
 }
