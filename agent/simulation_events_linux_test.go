@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/agent/cache"
 	"latchkey/agent/plan"
 	"latchkey/authz"
 )
@@ -137,21 +138,26 @@ func (s *sim) takeByHand() {
 	before, _ := s.dir.Seen()
 	s.command(func() {
 		if a.Load() == nil && a.Fetch(s.t.Context()) == nil {
-			s.taken()
+			s.taken(before)
 			_, _ = a.Pass(s.t.Context())
 		}
 	})
-	// Also where it was killed after that.
-	if seen, _ := s.dir.Seen(); seen != before && seen.Epoch == s.plane.newest.epoch && seen.Serial == s.plane.newest.serial {
-		s.taken()
-	}
+	s.taken(before) // also where it was killed after that
 	s.wakes()
 }
 
-// taken is after the newest bundle was taken by hand.
-func (s *sim) taken() {
-	s.using, s.held = s.plane.newest, nil
-	s.newest, s.byHand = [2]int64{s.using.epoch, s.using.serial}, true
+// taken is after a bundle was taken by hand, if one was: it may be an old one that came
+// instead of the newest.
+func (s *sim) taken(before cache.Seen) {
+	seen, _ := s.dir.Seen()
+	sealed, _ := s.dir.Bundle()
+	b := s.plane.bundleOf(sealed)
+	if seen == before || b == nil || b.epoch != seen.Epoch || b.serial != seen.Serial {
+		return
+	}
+	b.byHand = true
+	s.using, s.held = b, nil
+	s.newest, s.byHand = [2]int64{b.epoch, b.serial}, true
 }
 
 // sshdByHand is `sshd enable` or `sshd disable`. What was wanted, the ledger then says.
