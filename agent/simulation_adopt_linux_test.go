@@ -20,8 +20,11 @@ func (s *sim) legacy() {
 	}
 	for _, name := range simNames[:7] {
 		a, theirs := h.others.Accounts[name]
-		if u := s.plane.users[name]; theirs && a.UID != uint32(u.uid) && !s.plane.hasUID(int64(a.UID)) {
-			u.name, u.uid = name, int64(a.UID)
+		u := s.plane.users[name]
+		another := a.UID != uint32(u.uid)
+		u.name, u.uid = name, int64(a.UID)
+		// A uid that somebody has or had is nobody else's.
+		if theirs && another && !s.plane.confirmable[u.id()] {
 			s.plane.confirmable[u.id()], s.plane.users[name] = true, u
 			s.say("%s is imported with uid %d", name, u.uid)
 			s.plane.issue(all)

@@ -136,13 +136,16 @@ func (s *sim) takeByHand() {
 	a.TakeRemovals = true
 	s.plane.newest.byHand = true
 	before, _ := s.dir.Seen()
+	since, sure, answered := s.silentSince, s.silenceSure, s.plane.answered
 	s.command(func() {
 		if a.Load() == nil && a.Fetch(s.t.Context()) == nil {
+			s.noteAnswer(answered)
 			s.taken(before)
 			_, _ = a.Pass(s.t.Context())
 		}
 	})
-	s.taken(before) // also where it was killed after that
+	s.silentSince, s.silenceSure = since, sure // of the agent that runs
+	s.taken(before)                            // also where it was killed after that
 	s.wakes()
 }
 

@@ -246,16 +246,6 @@ func (p *simPlane) edit() {
 	p.users[name] = u
 }
 
-// hasUID reports whether somebody has a uid.
-func (p *simPlane) hasUID(uid int64) bool {
-	for _, u := range p.users {
-		if u.uid == uid {
-			return true
-		}
-	}
-	return false
-}
-
 // crowd lets many come at once, or go.
 func (p *simPlane) crowd() {
 	_, here := p.users[simCrowd[0]]
