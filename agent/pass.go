@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"strconv"
-	"strings"
-	"time"
 
 	"latchkey/agent/cache"
 	"latchkey/agent/plan"
@@ -246,40 +243,6 @@ func (a *Agent) settle(owned plan.Ledger, have plan.State) error {
 	return a.Cache.SaveLedger(owned)
 }
 
-func (a *Agent) finish(report wire.Report, err error) (wire.Report, error) {
-	report.At = wire.FormatTime(a.Now())
-	report.Refused = append(report.Refused, refusals(a.contest.refused(time.Now()))...)
-	if _, why := a.stale(); why != nil {
-		report.Refused = append(report.Refused, result("control plane", why))
-	}
-	if a.clock.wrong != nil {
-		report.Refused = append(report.Refused, result("clock", a.clock.wrong))
-	}
-	if a.held != nil {
-		report.Refused = append(report.Refused, result("bundle "+strconv.FormatInt(a.held.Serial, 10), ErrHeld))
-	}
-	if a.breaker.aside {
-		report.Refused = append(report.Refused, a.asideResult())
-	}
-	if a.untrue != nil {
-		report.Refused = append(report.Refused, result("login hook", a.untrue))
-	}
-	if a.glass.wrong != nil {
-		report.Refused = append(report.Refused, result("break-glass account", a.glass.wrong))
-	}
-	status := cache.Status{BreakGlass: a.glass.text, Pass: report.At, Report: report}
-	if !a.clock.seen.IsZero() {
-		status.Seen = wire.FormatTime(a.clock.seen)
-	}
-	if !a.contact.IsZero() {
-		status.Contact = wire.FormatTime(a.contact)
-	}
-	if a.trouble != nil {
-		status.Trouble = a.trouble.Error()
-	}
-	return report, errors.Join(err, a.Cache.SaveStatus(status))
-}
-
 // users maps the names of the bundle to the users behind them.
 func (a *Agent) users() map[authz.Username]authz.UserID {
 	users := make(map[authz.Username]authz.UserID, len(a.access.Grants))
@@ -289,85 +252,5 @@ func (a *Agent) users() map[authz.Username]authz.UserID {
 	return users
 }
 
-// refusals lists who was left out. The names are as they came, so they may be
-// anything: what is longer than any name is cut, or one user could make the
-// report too long to be taken.
-func refusals(all []plan.Refused) []wire.Result {
-	const most = 64
-	out := []wire.Result{}
-	for _, r := range all {
-		what := r.Name
-		if len(what) > most {
-			what = strings.ToValidUTF8(what[:most], "") + "…"
-		}
-		out = append(out, result(what, r.Reason))
-	}
-	return out
-}
-
-// withUndone adds the steps that are still to do after the last round. One that
-// was done and has to be done again did not last: that is no success.
-func withUndone(steps []wire.Result, p plan.Plan) []wire.Result {
-	place := map[string]int{}
-	for i, s := range steps {
-		place[s.What] = i
-	}
-	for _, s := range p.Steps {
-		left := result(s.String(), errUndone)
-		i, known := place[left.What]
-		switch {
-		case !known:
-			steps = append(steps, left)
-		case steps[i].Error == "":
-			steps[i] = left
-		}
-	}
-	return steps
-}
-
-// appendNew leaves out a step that is in the report already: one that did not
-// succeed is tried in every round. One that was done, and did not succeed when it had
-// to be done again, is not done.
-func appendNew(steps, more []wire.Result) []wire.Result {
-	place := map[string]int{}
-	for i, s := range steps {
-		place[s.What] = i
-	}
-	for _, s := range more {
-		i, known := place[s.What]
-		switch {
-		case !known:
-			steps = append(steps, s)
-		case steps[i].Error == "":
-			steps[i] = s
-		}
-	}
-	return steps
-}
-
 // errLacking keeps sshd in its mode: what a new one needs is not in place.
 var errLacking = errors.New("an earlier step that gives keys was not done")
-
-var errUndone = errors.New("still to be done after the pass")
-
-func anyDone(results []wire.Result) bool {
-	for _, r := range results {
-		if r.Error == "" {
-			return true
-		}
-	}
-	return false
-}
-
-func result(what string, err error) wire.Result {
-	r := wire.Result{What: what}
-	if err == nil {
-		return r
-	}
-	r.Error = err.Error()
-	var why *authz.Refusal
-	if errors.As(err, &why) {
-		r.Code = why.Code
-	}
-	return r
-}
