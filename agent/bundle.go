@@ -119,6 +119,7 @@ func (a *Agent) take(sealed []byte) (newer bool, err error) {
 		return false, ErrForked
 	}
 	if err != nil || !bytes.Equal(stored, sealed) { // the stored one was taken by apply
+		a.useTaken(stored)
 		before := a.held
 		if err := a.hold(o, sealed); err != nil {
 			return before == nil || before.Serial != b.Serial || before.Epoch != b.Epoch, err
@@ -131,6 +132,28 @@ func (a *Agent) take(sealed []byte) (newer bool, err error) {
 	a.held, a.breaker.aside = nil, false
 	a.Log.Info("bundle accepted", "epoch", b.Epoch, "serial", b.Serial, "users", len(b.Users), "keys_proved", o.Proved())
 	return true, nil
+}
+
+// useTaken makes the stored bundle the one in use if apply took it meanwhile: what one to
+// come removes is measured by it, and not by what was before.
+func (a *Agent) useTaken(stored []byte) {
+	epoch, serial := a.version()
+	if a.bundle == nil || a.breaker.aside || bytes.Equal(stored, a.sealed) {
+		return
+	}
+	o, err := a.open(stored, cache.Seen{Epoch: epoch, Serial: serial})
+	if err != nil { // it is older, or none
+		return
+	}
+	a.use(o, stored)
+	a.dropHeld()
+}
+
+// dropHeld forgets a held bundle when the one in use is as new.
+func (a *Agent) dropHeld() {
+	if a.held != nil && (a.bundle.Epoch > a.held.Epoch || a.bundle.Epoch == a.held.Epoch && a.bundle.Serial >= a.held.Serial) {
+		a.held = nil
+	}
 }
 
 // forks reports whether the stored bundle, where it is not the one in use, is another

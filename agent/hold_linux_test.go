@@ -122,6 +122,25 @@ func TestHold_Demoted(t *testing.T) {
 	}
 }
 
+// TestHold_TakenMeanwhile: what the next bundle removes is measured by the one that root
+// took by hand, though the agent has not looked since.
+func TestHold_TakenMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	w.settle(newBundle(7, crowd(10, 2)...))
+	a, byHand := w.agent(), w.agent()
+	byHand.TakeRemovals = true
+	must(t, errors.Join(a.Load(), byHand.Load()))
+	w.issueAsIs(newBundle(8, crowd(1, 1)...))
+	if err := a.Fetch(t.Context()); !errors.Is(err, agent.ErrHeld) {
+		t.Fatal(err)
+	}
+	must(t, byHand.Fetch(t.Context()))
+	w.issueAsIs(newBundle(9, crowd(1, 1)...))
+	if err := a.Fetch(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestHold_Running: a running agent says that it holds, goes on holding after a
 // restart, and takes what root took by hand, or the next bundle that is not like that.
 func TestHold_Running(t *testing.T) {

@@ -114,9 +114,7 @@ func (a *Agent) catchUp() {
 		a.Log.Warn("a newer stored bundle is not used", "reason", err)
 		return
 	}
-	if a.held != nil && (a.bundle.Epoch > a.held.Epoch || a.bundle.Epoch == a.held.Epoch && a.bundle.Serial >= a.held.Serial) {
-		a.held = nil
-	}
+	a.dropHeld()
 }
 
 func (a *Agent) look(ctx context.Context, owned plan.Ledger) (plan.Plan, plan.State, error) {
