@@ -86,6 +86,7 @@ func (s *sim) event() {
 	case what < 96:
 		s.skew = pick(s, 0, time.Second, -2*time.Minute, 10*time.Minute, -time.Hour, 3*time.Hour, -30*24*time.Hour, 10*365*24*time.Hour)
 		s.clockSure = false
+		s.host.sshd.late = nil // the ledger measures late logins by this clock
 		s.say("clock off by %v", s.skew)
 	case what < 97:
 		s.takeByHand()

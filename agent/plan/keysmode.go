@@ -76,6 +76,8 @@ func SSHDFile(l Layout, m KeysMode) []byte {
 
 // lateLogins is how long after a change a login may go on that began before it: sshd's
 // LoginGraceTime is two minutes unless it is set otherwise, and a reload takes a moment.
+// It is measured by the wall clock, for an agent that starts anew too: where that jumps
+// meanwhile, such a login may be refused once.
 const lateLogins = 3 * time.Minute
 
 // KeysMode is the mode that sshd uses, as far as it was proved.
