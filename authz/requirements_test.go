@@ -153,10 +153,13 @@ func declaredNames(d ast.Decl) (names []string) {
 		names = append(names, d.Name.Name)
 	case *ast.GenDecl:
 		for _, spec := range d.Specs {
-			if values, ok := spec.(*ast.ValueSpec); ok {
-				for _, name := range values.Names {
+			switch spec := spec.(type) {
+			case *ast.ValueSpec:
+				for _, name := range spec.Names {
 					names = append(names, name.Name)
 				}
+			case *ast.TypeSpec:
+				names = append(names, spec.Name.Name)
 			}
 		}
 	}
@@ -180,7 +183,7 @@ func (p testPackage) proofs(s source, comment *ast.CommentGroup) (proofs []proof
 		if slices.Contains(decls, d) {
 			return []proof{{s.path, name}}
 		}
-		if p.uses(decls, d, map[ast.Decl]bool{}) {
+		if p.used(decls)[d] {
 			proofs = append(proofs, proof{s.path, name + ": " + declaredNames(d)[0]})
 		}
 	}
@@ -203,27 +206,59 @@ func docOf(d ast.Decl) *ast.CommentGroup {
 	return nil
 }
 
-// uses reports whether a declaration is named in others, or in what they name.
-func (p testPackage) uses(from []ast.Decl, wanted ast.Decl, seen map[ast.Decl]bool) (found bool) {
-	for _, d := range from {
-		if d == wanted {
-			return true
+// used returns the declarations that are named in some, or in what these name. A method
+// is used when its type is too: many types have one of the same name.
+func (p testPackage) used(from []ast.Decl) map[ast.Decl]bool {
+	used, named := map[ast.Decl]bool{}, map[string]bool{}
+	for todo := from; len(todo) > 0; {
+		for _, d := range todo {
+			used[d] = true
+			namesIn(d, named)
 		}
-		if seen[d] {
-			continue
-		}
-		seen[d] = true
-		ast.Inspect(d, func(n ast.Node) bool {
-			if name, ok := n.(*ast.Ident); ok && !found {
-				found = p.uses(p[name.Name], wanted, seen)
+		todo = nil
+		for name := range named {
+			for _, d := range p[name] {
+				if of := receiver(d); !used[d] && (of == "" || named[of]) {
+					todo = append(todo, d)
+				}
 			}
-			return !found
-		})
-		if found {
-			return true
 		}
 	}
-	return false
+	return used
+}
+
+// namesIn adds all names in a declaration but that of its receiver.
+func namesIn(d ast.Decl, named map[string]bool) {
+	add := func(n ast.Node) bool {
+		if name, ok := n.(*ast.Ident); ok {
+			named[name.Name] = true
+		}
+		return true
+	}
+	if f, ok := d.(*ast.FuncDecl); ok {
+		ast.Inspect(f.Type, add)
+		if f.Body != nil {
+			ast.Inspect(f.Body, add)
+		}
+		return
+	}
+	ast.Inspect(d, add)
+}
+
+// receiver returns the type that a declaration is a method of, "" where it is none.
+func receiver(d ast.Decl) string {
+	f, ok := d.(*ast.FuncDecl)
+	if !ok || f.Recv == nil {
+		return ""
+	}
+	of := f.Recv.List[0].Type
+	if star, ok := of.(*ast.StarExpr); ok {
+		of = star.X
+	}
+	if name, ok := of.(*ast.Ident); ok {
+		return name.Name
+	}
+	return ""
 }
 
 const requirementsPreface = `# What is required, and what proves it
@@ -297,7 +332,8 @@ func TestRequirements_CanFail(t *testing.T) {
 		"row":             {"func FuzzX() {\n\t// A row (R2).\n\t_ = 1\n}", "R2 FuzzX", ""},
 		"helper":          {"func TestX() { y() }\nfunc y() { z() }\n// R3.\nfunc z() {}", "R3 TestX: z", ""},
 		"table":           {"var rows = func() { z() }\nfunc TestX() { _ = rows }\n// R3.\nfunc z() {}", "R3 TestX: z", ""},
-		"method":          {"func TestX() { w.y() }\n// R3.\nfunc (w) y() {}", "R3 TestX: y", ""},
+		"method":          {"func TestX() { new(w).y() }\n// R3.\nfunc (w) y() {}", "R3 TestX: y", ""},
+		"another-method":  {"func TestX() { new(v).y() }\nfunc (v) y() {}\n// R3.\nfunc (w) y() {}", "", "R3 stands at nothing that a test uses"},
 		"part-and-whole":  {"// R1 in part.\nfunc TestX() {}\n// R1.\nfunc TestY() {}", "R1 TestY partly TestX", ""},
 		"another-word":    {"// AR1, R1x and T-U are none.\nfunc TestX() {}", "", ""},
 		"no-such-number":  {"// R4.\nfunc TestX() {}", "", "there is no R4"},
