@@ -157,13 +157,13 @@ func Apply(ctx context.Context, m Machine, dir *cache.Dir, log *slog.Logger, p p
 
 // apply applies steps in order, and records in the ledger what was done.
 func apply(ctx context.Context, m Machine, log *slog.Logger, steps []plan.Step, owned *plan.Ledger) []wire.Result {
-	failed, unmade := map[authz.Username]bool{}, map[authz.Username]bool{}
+	failed, unmade, opens := map[authz.Username]bool{}, map[authz.Username]bool{}, map[authz.Username]bool{}
 	lacking := false // keys somewhere
 	var results []wire.Result
 	for rest := steps; len(rest) > 0; {
 		together := plan.Together(rest)
 		rest = rest[len(together):]
-		able := possible(together, failed, unmade)
+		able := possible(together, failed, unmade, opens)
 		lacking = lacking || together[0].GivesKeys() && len(able) < len(together)
 		together = able
 		for i, err := range applyAll(ctx, m, together, lacking) {
@@ -171,6 +171,7 @@ func apply(ctx context.Context, m Machine, log *slog.Logger, steps []plan.Step, 
 			results = append(results, result(s.String(), err))
 			if err != nil {
 				failed[s.User] = failed[s.User] || !ofKeys(s)
+				opens[s.User] = opens[s.User] || s.Op == plan.OpTakeBlock
 				lacking = lacking || s.GivesKeys()
 				unmade[s.User] = unmade[s.User] || mayBeOthers(s, err)
 				log.Error("step not done", "step", s.String(), "reason", err)
@@ -205,10 +206,15 @@ func mayBeOthers(s plan.Step, err error) bool {
 }
 
 // possible leaves out what an earlier step that failed leaves nothing to do of: that
-// step is in the report.
-func possible(steps []plan.Step, failed, unmade map[authz.Username]bool) []plan.Step {
+// step is in the report. Nor is an account made where lines that should have gone from its
+// home would open it.
+func possible(steps []plan.Step, failed, unmade, opens map[authz.Username]bool) []plan.Step {
 	var left []plan.Step
 	for _, s := range steps {
+		if s.Op == plan.OpCreateAccount && opens[s.User] {
+			unmade[s.User] = true
+			continue
+		}
 		s = s.Without(failed, unmade)
 		if !(s.Follows() && failed[s.User] || s.Op == plan.OpGiveSudo && len(s.Rules) == 0) {
 			left = append(left, s)
