@@ -157,13 +157,13 @@ func Apply(ctx context.Context, m Machine, dir *cache.Dir, log *slog.Logger, p p
 
 // apply applies steps in order, and records in the ledger what was done.
 func apply(ctx context.Context, m Machine, log *slog.Logger, steps []plan.Step, owned *plan.Ledger) []wire.Result {
-	failed, unmade, opens := map[authz.Username]bool{}, map[authz.Username]bool{}, map[authz.Username]bool{}
+	failed, unmade, linger := map[authz.Username]bool{}, map[authz.Username]bool{}, map[authz.Username]bool{}
 	lacking := false // keys somewhere
 	var results []wire.Result
 	for rest := steps; len(rest) > 0; {
 		together := plan.Together(rest)
 		rest = rest[len(together):]
-		able := possible(together, failed, unmade, opens)
+		able := possible(together, failed, unmade, linger)
 		lacking = lacking || together[0].GivesKeys() && len(able) < len(together)
 		together = able
 		for i, err := range applyAll(ctx, m, together, lacking) {
@@ -171,7 +171,7 @@ func apply(ctx context.Context, m Machine, log *slog.Logger, steps []plan.Step, 
 			results = append(results, result(s.String(), err))
 			if err != nil {
 				failed[s.User] = failed[s.User] || !ofKeys(s)
-				opens[s.User] = opens[s.User] || s.Op == plan.OpTakeBlock
+				linger[s.User] = linger[s.User] || ofKeys(s)
 				lacking = lacking || s.GivesKeys()
 				unmade[s.User] = unmade[s.User] || mayBeOthers(s, err)
 				log.Error("step not done", "step", s.String(), "reason", err)
@@ -206,13 +206,13 @@ func mayBeOthers(s plan.Step, err error) bool {
 }
 
 // possible leaves out what an earlier step that failed leaves nothing to do of: that
-// step is in the report. Nor is an account made where lines that should have gone from its
-// home would open it.
-func possible(steps []plan.Step, failed, unmade, opens map[authz.Username]bool) []plan.Step {
+// step is in the report. Nor is an account opened for keys that linger: what is taken
+// comes before what is given, so those were to go.
+func possible(steps []plan.Step, failed, unmade, linger map[authz.Username]bool) []plan.Step {
 	var left []plan.Step
 	for _, s := range steps {
-		if s.Op == plan.OpCreateAccount && opens[s.User] {
-			unmade[s.User] = true
+		if linger[s.User] && (s.Op == plan.OpCreateAccount || s.Op == plan.OpRepair) {
+			unmade[s.User] = unmade[s.User] || s.Op == plan.OpCreateAccount
 			continue
 		}
 		s = s.Without(failed, unmade)

@@ -37,7 +37,8 @@ func (h *Host) writeAll(steps []plan.Step) []error {
 // createAccounts makes accounts by few runs of systemd-sysusers and of chpasswd, each
 // for all of them, and their homes itself: useradd reads and writes the account files
 // anew for each. What comes out is what createAccount makes with useradd, but for
-// subordinate ids (subuid(5)), which these accounts have not. Where the machine asks for something of useradd that this does not do, useradd makes them.
+// subordinate ids (subuid(5)), which these accounts have not. Where the machine asks for
+// something of useradd that this does not do, useradd makes them.
 //
 // systemd-sysusers passes over a name that exists and takes another id where the one
 // wanted is taken. So it makes groups first, then accounts for the groups that turned

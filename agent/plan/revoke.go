@@ -138,7 +138,9 @@ func (d *differ) takeSomeKeys() {
 			continue
 		}
 		if _, exists := d.have.Accounts[g.Username.String()]; !exists || !reader {
-			d.step(Step{Op: OpRemoveFile, Path: path}) // written again when there is one to write it for
+			// It is written again when there is an account to write it for, which is not made
+			// while it stays.
+			d.step(Step{Op: OpRemoveFile, User: g.Username, UID: g.UID, Path: path})
 			continue
 		}
 		d.keysWritten[path] = true
