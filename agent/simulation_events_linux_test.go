@@ -288,8 +288,10 @@ func (s *sim) editAccount(a plan.Account) {
 	case 5:
 		a.Home = "/srv/" + a.Name
 	case 6: // another uid: from now on it is somebody else's
-		a.UID = uint32(1100 + s.rng.IntN(50))
-		s.host.others.Accounts[a.Name] = a
+		if uid := uint32(1100 + s.rng.IntN(50)); uid != a.UID {
+			a.UID = uid
+			s.host.others.Accounts[a.Name] = a
+		}
 	}
 	s.host.state.Accounts[a.Name] = a
 }
@@ -315,7 +317,9 @@ func (s *sim) editFile(path string, more []byte) {
 
 func (s *sim) foreignAccount(name string, uid uint32) {
 	h := s.host
-	if _, found := h.state.Accounts[name]; found || h.uidTaken(authz.UID(uid)) {
+	_, found := h.state.Accounts[name]
+	// With the uid that ours has it would be ours.
+	if found || h.made[name] == uid || h.uidTaken(authz.UID(uid)) {
 		return
 	}
 	a := plan.Account{Name: name, UID: uid, GID: 100, Home: "/srv/" + name, Shell: "/bin/sh", Password: "set"}
