@@ -120,7 +120,7 @@ func completed(r wire.Report, err error) bool {
 // loadGood goes back to the last good bundle. It is older than the newest one seen,
 // which is right here and nowhere else: it was accepted in its time.
 func (a *Agent) loadGood() error {
-	a.breaker.aside = true
+	defer func() { a.breaker.aside = true }()
 	sealed, err := a.Cache.GoodBundle()
 	if errors.Is(err, fs.ErrNotExist) || err == nil && hashOf(sealed) == a.breaker.trial.Quarantined {
 		return ErrQuarantined // and there is none before it: the machine stays as it is

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -246,6 +247,40 @@ func TestBreaker_AnotherBetween(t *testing.T) {
 			trial.Bundle, trial.Working = stored, true // as if it had been killed then
 			must(t, w.dir.SaveTrial(trial))
 			w.source.issue(seal(t, bundleOf(9), newSigner(t, "cp-1-forged")), bundleOf(9))
+		}
+	})
+}
+
+// TestBreaker_TakenMeanwhile: what root takes by hand while the newest bundle is set aside
+// is worked with from then on, and not undone from the last good one.
+func TestBreaker_TakenMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for _, serial := range []int64{7, 8} {
+			w.issue(bundleOf(serial))
+			w.machine.breaks(onStep(plan.OpCreateAccount, "mallory"))
+			stop := w.run()
+			later(interval)
+			stop()
+		}
+		trial, err := w.dir.Trial()
+		must(t, err)
+		trial.Quarantined = hashOfStored(w)
+		must(t, w.dir.SaveTrial(trial))
+		w.machine.breaks(nil)
+		a, byHand := w.agent(), w.agent()
+		must(t, errors.Join(a.Load(), byHand.Load()))
+		report, err := a.Pass(t.Context())
+		if err != nil || report.Serial != 7 || codes(report.Refused)["quarantined"] != 1 {
+			t.Fatalf("serial %d, %v, report\n%s", report.Serial, err, faults(report))
+		}
+		w.issue(bundleOf(9))
+		must(t, byHand.Fetch(t.Context()))
+		for _, who := range []*agent.Agent{byHand, a} {
+			report, err := who.Pass(t.Context())
+			if err != nil || report.Serial != 9 || len(report.Refused) != 0 || w.machine.may("bob") != "open keys" {
+				t.Errorf("serial %d, %v, bob has %q, report\n%s", report.Serial, err, w.machine.may("bob"), faults(report))
+			}
 		}
 	})
 }

@@ -57,9 +57,10 @@ func (a *Agent) loadStored() error {
 	return nil
 }
 
-// use makes an open bundle the one to work from.
+// use makes an open bundle the one to work from: none is aside for which there is another.
 func (a *Agent) use(o wire.Opened, sealed []byte) {
 	b := o.Bundle()
+	a.breaker.aside = false
 	a.opened, a.bundle, a.sealed, a.breaker.hash = o, &b, sealed, hashOf(sealed)
 	a.access, a.rejected = o.Access()
 }
@@ -129,7 +130,7 @@ func (a *Agent) take(sealed []byte) (newer bool, err error) {
 		return false, err
 	}
 	a.use(o, sealed)
-	a.held, a.breaker.aside = nil, false
+	a.held = nil
 	a.Log.Info("bundle accepted", "epoch", b.Epoch, "serial", b.Serial, "users", len(b.Users), "keys_proved", o.Proved())
 	return true, nil
 }
@@ -138,7 +139,7 @@ func (a *Agent) take(sealed []byte) (newer bool, err error) {
 // come removes is measured by it, and not by what was before.
 func (a *Agent) useTaken(stored []byte) {
 	epoch, serial := a.version()
-	if a.bundle == nil || a.breaker.aside || bytes.Equal(stored, a.sealed) {
+	if a.bundle == nil || bytes.Equal(stored, a.sealed) || hashOf(stored) == a.breaker.trial.Quarantined {
 		return
 	}
 	o, err := a.open(stored, cache.Seen{Epoch: epoch, Serial: serial})
@@ -147,6 +148,33 @@ func (a *Agent) useTaken(stored []byte) {
 	}
 	a.use(o, stored)
 	a.dropHeld()
+}
+
+// catchUp takes over a bundle that another program of ours took meanwhile, as apply
+// does by hand: working from an older one would undo what that did.
+func (a *Agent) catchUp() {
+	if a.bundle == nil && !a.breaker.aside || !a.newerStored() {
+		return
+	}
+	if err := a.Load(); err != nil {
+		a.Log.Warn("a newer stored bundle is not used", "reason", err)
+		return
+	}
+	a.dropHeld()
+}
+
+// newerStored reports whether the stored bundle is newer than the one in use, and not the
+// one that is set aside.
+func (a *Agent) newerStored() bool {
+	seen, err := a.Cache.Seen()
+	if err != nil || seen == (cache.Seen{}).Or(a.version()) || seen != seen.Or(a.version()) {
+		return false
+	}
+	if !a.breaker.aside {
+		return true
+	}
+	stored, err := a.Cache.Bundle()
+	return err == nil && hashOf(stored) != a.breaker.trial.Quarantined
 }
 
 // dropHeld forgets a held bundle when the one in use is as new.

@@ -102,21 +102,6 @@ func (a *Agent) LockedPass(ctx context.Context) (report wire.Report, err error) 
 	return report, nil
 }
 
-// catchUp takes over a bundle that another program of ours took meanwhile, as apply
-// does by hand: working from an older one would undo what that did.
-func (a *Agent) catchUp() {
-	seen, err := a.Cache.Seen()
-	epoch, serial := a.version()
-	if err != nil || a.bundle == nil || a.breaker.aside || seen.Epoch < epoch || seen.Epoch == epoch && seen.Serial <= serial {
-		return
-	}
-	if err := a.Load(); err != nil {
-		a.Log.Warn("a newer stored bundle is not used", "reason", err)
-		return
-	}
-	a.dropHeld()
-}
-
 func (a *Agent) look(ctx context.Context, owned plan.Ledger) (plan.Plan, plan.State, error) {
 	if a.bundle == nil {
 		return plan.Plan{}, plan.State{}, errors.Join(ErrNoBundle, a.trouble)
