@@ -191,13 +191,14 @@ func mayBeOthers(s plan.Step, err error) bool {
 }
 
 // possible leaves out what an earlier step that failed leaves nothing to do of: that
-// step is in the report. Nor is an account opened for keys that linger: what is taken
-// comes before what is given, so those were to go.
+// step is in the report. Nor is an account made for keys that linger: what is taken comes
+// before what is given, so those were to go. One that is there is repaired all the same:
+// its user may have damaged our marks to keep us from it.
 func possible(steps []plan.Step, failed, unmade, linger map[authz.Username]bool) []plan.Step {
 	var left []plan.Step
 	for _, s := range steps {
-		if linger[s.User] && (s.Op == plan.OpCreateAccount || s.Op == plan.OpRepair) {
-			unmade[s.User] = unmade[s.User] || s.Op == plan.OpCreateAccount
+		if linger[s.User] && s.Op == plan.OpCreateAccount {
+			unmade[s.User] = true
 			continue
 		}
 		s = s.Without(failed, unmade)
