@@ -287,8 +287,8 @@ func (s *sim) editAccount(a plan.Account) {
 		a.Groups = nil
 	case 5:
 		a.Home = "/srv/" + a.Name
-	case 6: // another uid: from now on it is somebody else's
-		if uid := uint32(1100 + s.rng.IntN(50)); uid != a.UID {
+	case 6: // another uid, of nobody: from now on it is somebody else's
+		if uid := uint32(1100 + s.rng.IntN(50)); !s.host.uidTaken(authz.UID(uid)) {
 			a.UID = uid
 			s.host.others.Accounts[a.Name] = a
 		}
