@@ -124,7 +124,7 @@ var ErrNoBundle = errors.New("no bundle has been received yet")
 func (a *Agent) Run(ctx context.Context) error {
 	a.arm()
 	if err := a.Load(); err != nil {
-		a.Log.Error("start without stored bundle", "reason", err)
+		a.Log.Error("a stored bundle is not used", "works", a.Ready(), "reason", err)
 		a.trouble = err
 	}
 	if a.BreakGlass == nil {

@@ -16,8 +16,9 @@ import (
 // ErrForked is an alarm: one serial must never have two contents.
 var ErrForked = name.Refuse("forked", "the control plane sent other content under a serial that was already accepted")
 
-// Load opens the stored bundle. A bundle that is missing or does not open is no
-// bundle: the machine stays as it is until a good one comes.
+// Load opens the stored bundle. For one that does not open the last good one serves if it
+// is as new. Otherwise there is no bundle, which is not an empty one: the machine stays as
+// it is until a good one comes. An error does not mean that there is none; see Ready.
 func (a *Agent) Load() error {
 	a.recall()
 	if !a.breaker.armed {
@@ -29,24 +30,21 @@ func (a *Agent) Load() error {
 
 func (a *Agent) loadStored() error {
 	sealed, err := a.Cache.Bundle()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
 	hash := hashOf(sealed)
-	if hash == a.breaker.trial.Quarantined {
+	if err == nil && hash == a.breaker.trial.Quarantined {
 		return a.loadGood()
 	}
-	a.begin(hash)
-	seen, err := a.Cache.Seen()
-	if err != nil {
-		return err
+	seen, seenErr := a.Cache.Seen()
+	if seenErr != nil || errors.Is(err, fs.ErrNotExist) && seen == (cache.Seen{}) {
+		return seenErr
 	}
+	if err != nil {
+		return a.loadOther(seen, err)
+	}
+	a.begin(hash)
 	o, err := a.open(sealed, seen)
 	if err != nil {
-		return fmt.Errorf("stored bundle: %w", err)
+		return a.loadOther(seen, err)
 	}
 	a.use(o, sealed)
 	if version := (cache.Seen{Epoch: a.bundle.Epoch, Serial: a.bundle.Serial}); version != seen {
@@ -55,6 +53,29 @@ func (a *Agent) loadStored() error {
 		}
 	}
 	return nil
+}
+
+// loadOther works from the last good bundle when the stored one is damaged: most of the time
+// they are the same (requirement R104). One that is older than what was seen gives back what
+// was taken since, and is not used. The agent that runs makes the stored one good again.
+func (a *Agent) loadOther(seen cache.Seen, damage error) error {
+	damage = fmt.Errorf("stored bundle: %w", damage)
+	if a.breaker.armed {
+		a.end(false)
+	}
+	sealed, err := a.Cache.GoodBundle()
+	if err != nil || hashOf(sealed) == a.breaker.trial.Quarantined {
+		return damage
+	}
+	o, err := a.open(sealed, seen)
+	if err != nil {
+		return damage
+	}
+	a.use(o, sealed)
+	if a.breaker.armed {
+		err = a.Cache.SaveBundle(sealed, seen.Or(a.version()))
+	}
+	return errors.Join(damage, err)
 }
 
 // use makes an open bundle the one to work from: none is aside for which there is another.

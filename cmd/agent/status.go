@@ -226,7 +226,7 @@ func (p program) explainedByUs(ctx context.Context, user authz.Username) (agent.
 	if err != nil {
 		return agent.Explanation{}, err
 	}
-	if err := a.Load(); err != nil {
+	if err := a.Load(); err != nil && !a.Ready() {
 		return agent.Explanation{}, err
 	}
 	return a.Explain(ctx, user)
