@@ -43,7 +43,7 @@ func TestUnit(t *testing.T) {
 		}
 	}
 	for key, want := range map[string]string{"Restart": "always", "StartLimitIntervalSec": "0", "UMask": "0077", "NoNewPrivileges": "yes", "ProtectSystem": "strict",
-		"MemoryMax": "1G", "CPUQuota": "100%", "TasksMax": "256", "LimitNOFILE": "1024"} {
+		"MemoryMax": "1G", "CPUQuota": "100%", "TasksMax": "256", "LimitNOFILE": "1024", "LimitCORE": "0"} {
 		if got := settings[key]; len(got) != 1 || got[0] != want {
 			t.Errorf("%s is %q, want %s", key, got, want)
 		}

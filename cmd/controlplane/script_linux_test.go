@@ -53,7 +53,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ready": ready, "refused": refused, "status": status, "keep": keep, "join": join, "report": sendReport, "terminate": terminate,
+			"ready": ready, "refused": refused, "status": status, "keep": keep, "join": join, "report": sendReport, "terminate": sends(syscall.SIGTERM),
 		},
 	})
 }
@@ -128,12 +128,15 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func terminate(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 0 {
-		ts.Fatalf("usage: terminate")
-	}
-	for _, cmd := range ts.BackgroundCmds() {
-		ts.Check(cmd.Process.Signal(syscall.SIGTERM))
+// sends is a command that sends a signal to what runs in the background.
+func sends(signal syscall.Signal) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) != 0 {
+			ts.Fatalf("usage: it takes no argument")
+		}
+		for _, cmd := range ts.BackgroundCmds() {
+			ts.Check(cmd.Process.Signal(signal))
+		}
 	}
 }
 

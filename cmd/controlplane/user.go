@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"latchkey/authz"
 	"latchkey/cmd/internal/cli"
 	"latchkey/controlplane"
 )
@@ -66,10 +68,11 @@ func (p *profileFlags) given(cmd *cobra.Command) (name, key *string, self *bool,
 // anywhere. Whether it is a sound public key is the server's to say.
 func readPublicKey(stdin io.Reader, path string) (string, error) {
 	text, err := cli.Read(stdin, path, maxKeyFile)
+	_, refusal := authz.ParseKey(string(text), authz.KeyPolicy{})
 	switch {
 	case err != nil:
 		return "", cli.Usage("", "--key-file: %v", err)
-	case bytes.Contains(text, []byte("PRIVATE KEY")):
+	case errors.Is(refusal, authz.ErrKeyPrivate):
 		return "", cli.Usage("give the public key, the file that ends in .pub", "--key-file: %s is a private key", path)
 	case len(bytes.TrimSpace(text)) == 0:
 		return "", cli.Usage("", "--key-file: %s is empty", path)

@@ -380,7 +380,7 @@ func TestInternalErrors(t *testing.T) {
 }
 
 // TestLog: one line a call, with who, what and how it ended, and nothing secret
-// (requirements R79 in part and R81).
+// (requirements R8 in part, R79 in part, R81 and T-K29 in part).
 func TestLog(t *testing.T) {
 	s := newTestServer(t)
 	before := s.log.String()
@@ -390,6 +390,10 @@ func TestLog(t *testing.T) {
 	s.post(t, plainPath+"DescribeStacks", `{"Secret":"planted-body"}`, nil)
 	s.post(t, plainPath+"DescribeStacks", `{}`, func(r *http.Request) { r.SetBasicAuth(s.key.ID, "planted-secret") })
 	s.aws(t, "Bogus x=y", `{}`)
+	pasted := `{"SshPublicKey":"-----BEGIN PRIVATE KEY-----\nplanted-key\n-----END PRIVATE KEY-----\n"}`
+	if _, answer := s.aws(t, "UpdateMyUserProfile", pasted); !strings.Contains(answer, authz.ErrKeyPrivate.Text) || strings.Contains(answer, "planted") {
+		t.Errorf("a private key is answered with %s", answer)
+	}
 	var got []string
 	for _, line := range strings.Split(strings.TrimPrefix(s.log.String(), before), "\n") {
 		if strings.Contains(line, "msg=call") {
@@ -402,6 +406,7 @@ func TestLog(t *testing.T) {
 		"DescribeStacks " + admin + " ValidationException",
 		`DescribeStacks "" UnrecognizedClientException`,
 		`"Bogus ` + admin + ` UnknownOperationException`, // quoted, so it cannot forge a field
+		"UpdateMyUserProfile " + admin + " ValidationException",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
