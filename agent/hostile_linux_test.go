@@ -13,7 +13,7 @@ import (
 // TestPass_HostileBundle gives the agent, well signed, every name, key and uid of the
 // catalogue, as a thief of the signing key would: none
 // reaches the machine, each is refused for its own reason, and the honest users
-// before, between and behind them are set up (requirements R16 in part, R20, R48, R77,
+// before, between and behind them are set up (requirements R14, R16 in part, R20, R48, R77,
 // R105, R147, T-U1 in part, T-U5 and T-S1).
 func TestPass_HostileBundle(t *testing.T) {
 	w := newWorld(t)

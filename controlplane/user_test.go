@@ -12,7 +12,7 @@ import (
 	"latchkey/controlplane"
 )
 
-// TestControlPlane_CreateUserProfile holds R9, R17 in part, T-K30 and T-U3 in part.
+// TestControlPlane_CreateUserProfile holds R9, R17, T-K30 and T-U3 in part.
 func TestControlPlane_CreateUserProfile(t *testing.T) {
 	p := newPlane(t)
 	p.user(t, "alice", keyOne)

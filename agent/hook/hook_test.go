@@ -90,7 +90,7 @@ func repeat(line string, n int) []string {
 	return lines
 }
 
-// TestParseRequest holds R63 and T-H6: every hostile argument has its own refusal.
+// TestParseRequest holds R14 for what sshd says, R63 and T-H6: every hostile argument has its own refusal.
 func TestParseRequest(t *testing.T) {
 	t.Parallel()
 	const typ = "ssh-ed25519"

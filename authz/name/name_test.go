@@ -63,7 +63,7 @@ func sudoersNames() []string {
 	}
 }
 
-// TestParseUsername holds R14 in part, T-U1 in part, T-U3 in part and T-S1.
+// TestParseUsername holds R14, T-U1 in part, T-U3 in part and T-S1.
 func TestParseUsername(t *testing.T) {
 	for _, s := range accepted() {
 		if u, err := name.ParseUsername(s); err != nil || u.String() != s || u.IsZero() {
@@ -139,8 +139,7 @@ func TestUsername_JSON(t *testing.T) {
 	}
 }
 
-// grammar is requirement R14 in part, written apart from the parser: the shorter names
-// of Windows are not in it.
+// grammar is requirement R14, written apart from the parser, with the lengths of Linux.
 var grammar = regexp.MustCompile(`^[a-z]([a-z0-9_-]{0,29}[a-z0-9_])?$`)
 
 func FuzzParseUsername(f *testing.F) {
