@@ -42,7 +42,7 @@ func TestUnit(t *testing.T) {
 			t.Errorf("it may write to all of %s", path)
 		}
 	}
-	for key, want := range map[string]string{"Restart": "always", "StartLimitIntervalSec": "0", "UMask": "0077", "NoNewPrivileges": "yes", "ProtectSystem": "strict",
+	for key, want := range map[string]string{"Restart": "always", "StartLimitIntervalSec": "0", "UMask": "0077", "NoNewPrivileges": "yes", "ProtectSystem": "strict", "ReadOnlyPaths": "-/root",
 		"MemoryMax": "1G", "CPUQuota": "100%", "TasksMax": "256", "LimitNOFILE": "1024", "LimitCORE": "0"} {
 		if got := settings[key]; len(got) != 1 || got[0] != want {
 			t.Errorf("%s is %q, want %s", key, got, want)
