@@ -19,6 +19,7 @@ func TestLaws_CanFail(t *testing.T) {
 		"libraries": librarySamples(), "hook-stays-small": hookSamples(), "package-comments": commentSamples(),
 		"package-names": nameSamples(), "error-texts": errorSamples(), "variables": variableSamples(), "exits": exitSamples(),
 		"no-command-channel": messageSamples(), "parsed-types": typeSamples(),
+		"verdicts": verdictSamples(), "recovers": recoverSamples(),
 	}
 	for _, law := range laws {
 		if len(samples[law.name]) < 2 {

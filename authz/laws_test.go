@@ -136,6 +136,8 @@ var laws = []struct {
 	{"exits", checkExits},
 	{"no-command-channel", checkMessages},
 	{"parsed-types", checkParsedTypes},
+	{"verdicts", checkVerdicts},
+	{"recovers", checkRecovers},
 }
 
 func TestLaws(t *testing.T) {
@@ -151,6 +153,11 @@ func TestLaws(t *testing.T) {
 			}
 		})
 	}
+	t.Run("verdicts-are-there", func(t *testing.T) {
+		for _, missing := range undeclared(tree, verdicts) {
+			t.Errorf("%s is in a table of laws and is no function", missing)
+		}
+	})
 	t.Run("go-mod", func(t *testing.T) {
 		for _, broken := range checkGoMod(readFile(t, root+"/go.mod")) {
 			t.Error(broken)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"latchkey/authz"
 	"latchkey/authz/wire"
 	"latchkey/controlplane"
 )
@@ -25,6 +26,9 @@ func (p *plane) everyWay(t *testing.T, names []string) {
 		// What is refused is seen by who there is in the end.
 		_, _ = p.CreateUserProfile(t.Context(), p.admin, controlplane.CreateUserProfileRequest{IamUserArn: user("create-"), SshUsername: &n})
 		_, _ = p.CreateUserProfile(t.Context(), p.admin, controlplane.CreateUserProfileRequest{IamUserArn: user("derive/") + "/" + n})
+		if who, err := authz.ParseARN(user("first-use/") + "/" + n); err == nil {
+			_, _ = p.DescribeMyUserProfile(t.Context(), controlplane.Caller{ARN: who}, controlplane.DescribeMyUserProfileRequest{})
+		}
 		if _, err := p.UpdateUserProfile(t.Context(), p.admin, controlplane.UpdateUserProfileRequest{IamUserArn: arn("other"), SshUsername: &n}); err == nil {
 			_, err := p.UpdateUserProfile(t.Context(), p.admin, controlplane.UpdateUserProfileRequest{IamUserArn: arn("other"), SshUsername: ptr("other")})
 			expectError(t, err, "", "")

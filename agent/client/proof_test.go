@@ -17,7 +17,7 @@ import (
 	"latchkey/authz/wire"
 )
 
-// TestNew_ProvesTheServer holds R71 and R84: a server that does not prove the
+// TestNew_ProvesTheServer holds R71, R84 and R169 in part: a server that does not prove the
 // pinned key hears nothing, not even the path of a request.
 func TestNew_ProvesTheServer(t *testing.T) {
 	t.Parallel()

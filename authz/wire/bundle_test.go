@@ -49,7 +49,7 @@ func TestOpen_Golden(t *testing.T) {
 	}
 }
 
-// TestOpen_Target holds R97 in part, R98 and R99 in part.
+// TestOpen_Target holds R97 in part, R98, R99 in part and R169 in part.
 func TestOpen_Target(t *testing.T) {
 	signer, trusted := newSigner(t, "cp-1")
 	for _, c := range []struct {
@@ -175,7 +175,7 @@ func TestOpen_EachByte(t *testing.T) {
 	}
 }
 
-// TestOpen_Signature holds R96 in part, R102 in part and R103 in part.
+// TestOpen_Signature holds R96 in part, R102 in part, R103 in part and R169 in part.
 func TestOpen_Signature(t *testing.T) {
 	signer, trusted := newSigner(t, "cp-1")
 	stranger, _ := newSigner(t, "cp-1")

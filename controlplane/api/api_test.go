@@ -231,7 +231,8 @@ func TestNoCredentials(t *testing.T) {
 }
 
 // TestMatrix asks every action as every kind of caller and compares with the
-// declared table (requirement R114). An action without a row fails.
+// declared table (requirement R114). Nobody, which is the zero caller, is let in nowhere
+// (R169 in part). An action without a row fails.
 func TestMatrix(t *testing.T) {
 	table := map[string]string{}
 	for _, rows := range []map[string]string{originalMatrix(), machinesMatrix(), holdingsMatrix(), questionsMatrix(), importMatrix()} {
@@ -361,7 +362,8 @@ func TestHonestStatuses(t *testing.T) {
 	}
 }
 
-// TestInternalErrors: a fault of ours is not shown, and a panic is one.
+// TestInternalErrors: a fault of ours is not shown, and a panic is one, which is never
+// taken for an answer (requirement R169 in part).
 func TestInternalErrors(t *testing.T) {
 	faulty := &handler{}
 	for name, run := range map[string]func() (any, error){

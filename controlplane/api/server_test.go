@@ -175,7 +175,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestPanicAnswers: a handler that panics gets its client an answer.
+// TestPanicAnswers: a handler that panics gets its client an answer, which is no good one
+// (requirement R169 in part).
 func TestPanicAnswers(t *testing.T) {
 	var log lockedBuffer
 	srv := NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("planted") }),

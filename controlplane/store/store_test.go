@@ -113,7 +113,7 @@ func mustExec(t *testing.T, db *sql.DB, statement string, args ...any) {
 	}
 }
 
-// TestStore_Write holds R136 in part.
+// TestStore_Write holds R136 in part and R169 in part.
 func TestStore_Write(t *testing.T) {
 	t.Run("keeps-change-and-entry", func(t *testing.T) {
 		s, path := newStore(t)
