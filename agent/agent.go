@@ -93,6 +93,7 @@ type Agent struct {
 	rejected []wire.Rejected
 	held     *wire.Bundle // a newer one that is held; nil when none is
 	holds    authz.Access // what that one says
+	lost     error        // why one that was held cannot be read, until the control plane has answered
 	sealed   []byte
 	// When the control plane last answered: by the wall clock, for people and over a
 	// restart, and by the monotonic one.

@@ -263,6 +263,9 @@ func (a *Agent) received(f fetched) (newer, back bool, err error) {
 	if err == nil && f.changed {
 		newer, err = a.accept(f.sealed)
 	}
+	if a.lost != nil && (err == nil || errors.Is(err, ErrHeld)) { // what is newest is known again
+		a.lost, back = nil, true
+	}
 	if err != nil && (a.trouble == nil || a.trouble.Error() != err.Error()) {
 		a.Log.Warn("no newer bundle", "reason", err)
 	}

@@ -118,14 +118,16 @@ func (a *Agent) before(next authz.Access) (now authz.Access, ids []string, err e
 }
 
 // loadHeld takes a bundle in that an earlier agent held: who was removed by it does not
-// come back because the agent starts anew.
+// come back because the agent starts anew. Where it is damaged it is not known who was, and
+// the machine stays as it is until the control plane has answered (requirement R104).
 func (a *Agent) loadHeld() error {
+	a.lost = nil
 	sealed, err := a.Cache.HeldBundle()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return err
+		return a.lose(err)
 	}
 	seen, err := a.Cache.Seen()
 	if err != nil {
@@ -140,12 +142,17 @@ func (a *Agent) loadHeld() error {
 	case errors.Is(err, wire.ErrRollback): // a newer one was accepted since
 		return nil
 	case err != nil:
-		return fmt.Errorf("held bundle: %w", err)
+		return a.lose(err)
 	case b.Epoch != seen.Epoch || b.Serial != seen.Serial:
 		a.held = &b
 		a.holds, _ = o.Access()
 	}
 	return nil
+}
+
+func (a *Agent) lose(damage error) error {
+	a.lost = fmt.Errorf("held bundle: %w", damage)
+	return a.lost
 }
 
 // confirmedIn is the set of a bundle's confirmed removals. What is no id confirms

@@ -106,6 +106,9 @@ func (a *Agent) look(ctx context.Context, owned plan.Ledger) (plan.Plan, plan.St
 	if a.bundle == nil {
 		return plan.Plan{}, plan.State{}, errors.Join(ErrNoBundle, a.trouble)
 	}
+	if a.lost != nil {
+		return plan.Plan{}, plan.State{}, a.lost
+	}
 	access, rejected := a.wanted()
 	owned.Outlive(a.Now())
 	want := plan.Desired{Grants: access.Grants, SSHD: owned.SSHD, KeysMode: a.keysMode(), Leave: a.leave(owned)}

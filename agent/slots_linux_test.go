@@ -145,3 +145,46 @@ func (w *world) loaded(stored, good []byte) *agent.Agent {
 	_ = a.Load() // whatever it says, Ready tells what there is
 	return a
 }
+
+// TestRun_HeldDamaged holds R104: who was removed by a bundle that is held does not come back
+// because that one is damaged. The machine stays as it is until the control plane answers.
+func TestRun_HeldDamaged(t *testing.T) {
+	for situation, damage := range map[string]func(path string) error{
+		"emptied":   func(path string) error { return os.WriteFile(path, nil, 0o600) },
+		"forged":    func(path string) error { return os.WriteFile(path, seal(t, newBundle(9), newSigner(t, "cp-2")), 0o600) },
+		"directory": func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
+	} {
+		t.Run(situation, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.settle(newBundle(7, crowd(10, 2)...))
+				held := newBundle(8, crowd(1, 1)...)
+				held.Confirmed = []string{crowd(10, 2)[9].ID}
+				w.issueAsIs(held)
+				stop := w.run()
+				later(interval)
+				stop()
+				want := func(when string, may map[string]string) {
+					t.Helper()
+					for user, want := range may {
+						if got := w.machine.may(user); got != want {
+							t.Errorf("%s %s has %q, want %q\n%s", when, user, got, want, w.log)
+						}
+					}
+				}
+				want("while it is held", map[string]string{"user08": "open keys", "user09": "locked"})
+
+				must(t, damage(filepath.Join(w.path, "bundle.held")))
+				w.source.answers(func(context.Context, int) ([]byte, bool, error) { return nil, false, errors.New("no network") })
+				w.machine.change(func(s *plan.State) { delete(s.Files, layout.Sudoers) })
+				stop = w.run()
+				later(5 * time.Minute)
+				want("without it", map[string]string{"user00": "open keys", "user08": "open keys", "user09": "locked"})
+				w.source.answers(nil)
+				later(2 * time.Minute)
+				want("with an answer", map[string]string{"user00": "open keys sudo", "user08": "open keys", "user09": "locked"})
+				stop()
+			})
+		})
+	}
+}
