@@ -119,7 +119,7 @@ func (a *Agent) before(next authz.Access) (now authz.Access, ids []string, err e
 
 // loadHeld takes a bundle in that an earlier agent held: who was removed by it does not
 // come back because the agent starts anew. Where it is damaged it is not known who was, and
-// the machine stays as it is until the control plane has answered (requirement R104).
+// nothing is given until the control plane has answered (requirement R104).
 func (a *Agent) loadHeld() error {
 	a.lost = nil
 	sealed, err := a.Cache.HeldBundle()

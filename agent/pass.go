@@ -106,9 +106,6 @@ func (a *Agent) look(ctx context.Context, owned plan.Ledger) (plan.Plan, plan.St
 	if a.bundle == nil {
 		return plan.Plan{}, plan.State{}, errors.Join(ErrNoBundle, a.trouble)
 	}
-	if a.lost != nil {
-		return plan.Plan{}, plan.State{}, a.lost
-	}
 	access, rejected := a.wanted()
 	owned.Outlive(a.Now())
 	want := plan.Desired{Grants: access.Grants, SSHD: owned.SSHD, KeysMode: a.keysMode(), Leave: a.leave(owned)}
@@ -124,7 +121,12 @@ func (a *Agent) look(ctx context.Context, owned plan.Ledger) (plan.Plan, plan.St
 	if a.ForeignKeys != nil && want.Unmanaged.Acts() {
 		have.Foreign = a.ForeignKeys(owned)
 	}
-	return plan.Diff(have, want, owned, a.Layout), have, nil
+	p := plan.Diff(have, want, owned, a.Layout)
+	if a.lost != nil {
+		p.Steps = p.TakesAway()
+		p.Refused = append(p.Refused, plan.Refused{Name: "held bundle", Reason: a.lost})
+	}
+	return p, have, nil
 }
 
 // Apply stores the intent, applies the steps in order, and stores what was done.

@@ -147,7 +147,8 @@ func (w *world) loaded(stored, good []byte) *agent.Agent {
 }
 
 // TestRun_HeldDamaged holds R104: who was removed by a bundle that is held does not come back
-// because that one is damaged. The machine stays as it is until the control plane answers.
+// because that one is damaged. Nothing is given until the control plane answers, and what
+// has to go goes.
 func TestRun_HeldDamaged(t *testing.T) {
 	for situation, damage := range map[string]func(path string) error{
 		"emptied":   func(path string) error { return os.WriteFile(path, nil, 0o600) },
@@ -176,9 +177,19 @@ func TestRun_HeldDamaged(t *testing.T) {
 
 				must(t, damage(filepath.Join(w.path, "bundle.held")))
 				w.source.answers(func(context.Context, int) ([]byte, bool, error) { return nil, false, errors.New("no network") })
-				w.machine.change(func(s *plan.State) { delete(s.Files, layout.Sudoers) })
+				w.machine.change(func(s *plan.State) {
+					delete(s.Files, layout.Sudoers)
+					s.Files[layout.KeysDir+"/mallory"] = plan.File{Content: []byte("# latchkey 1 uid=0\n"), Mode: 0o644}
+				})
 				stop = w.run()
 				later(5 * time.Minute)
+				if _, found := w.machine.copy().Files[layout.KeysDir+"/mallory"]; found {
+					t.Error("a key file of nobody is still there")
+				}
+				status, err := w.dir.Status()
+				if err != nil || !strings.Contains(faults(status.Report), "held bundle") {
+					t.Errorf("the report is %s, %v", faults(status.Report), err)
+				}
 				want("without it", map[string]string{"user00": "open keys", "user08": "open keys", "user09": "locked"})
 				w.source.answers(nil)
 				later(2 * time.Minute)
