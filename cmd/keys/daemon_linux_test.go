@@ -78,10 +78,12 @@ func loginFrom(ctx context.Context, address, user, key string) (in bool, said st
 	return strings.Contains(out.String(), "in as 20001\n"), out.String()
 }
 
-// hangingHooks holds R61 in part and T-H4, with TestDeadline_hanging_read: bob's key file
-// is on a file system that never answers, and a hundred log in as him at once, at an
+// hangingHooks holds R61 and T-H4, with TestDeadline_hanging_read, stdoutNeverRead,
+// inMachineTrace and, for the command that is displaced, inMachineDisplaced: bob's key
+// file is on a file system that never answers, and a hundred log in as him at once, at an
 // sshd that would wait for ever. Each is refused by the hook's own deadline, others log
-// in meanwhile, and no hook is left.
+// in meanwhile, and no hook is left. How long it takes when nothing hangs, among 100,000
+// users, is P4 of the measurements.
 func hangingHooks(t *testing.T) {
 	for file, line := range map[string]string{"/etc/passwd": "bob:x:20002:20002::/var/lib/home:/bin/sh\n", "/etc/group": "bob:x:20002:\n", "/etc/shadow": "bob:*:::::::\n"} {
 		f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)

@@ -80,8 +80,8 @@ func TestMachine(t *testing.T) {
 	}
 	t.Parallel()
 	need(t, os.Getuid() == 0, "root, to make a mount namespace")
-	for _, tool := range []string{"sshd", "ssh", "ssh-keygen", "ssh-agent", "ip"} {
-		need(t, lookTool(tool) != "", tool+" (package openssh-server, openssh-client or iproute2)")
+	for _, tool := range []string{"sshd", "ssh", "ssh-keygen", "ssh-agent", "ip", "strace"} {
+		need(t, lookTool(tool) != "", tool+" (package openssh-server, openssh-client, iproute2 or strace)")
 	}
 	program := filepath.Join(t.TempDir(), "latchkey-keys")
 	build := exec.Command("go", "build", "-buildvcs=false", "-o", program, ".")
@@ -146,6 +146,7 @@ func inMachine(t *testing.T) {
 		must(t, syscall.Mount("/var/lib/etc/"+file, "/etc/"+file, "", syscall.MS_BIND, ""))
 	}
 	t.Run("program", inMachineProgram)
+	t.Run("trace", inMachineTrace)
 	t.Run("restricted", inMachineRestricted)
 	t.Run("daemon", inMachineDaemon)
 	t.Run("login", inMachineLogin)
