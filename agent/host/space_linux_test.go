@@ -120,6 +120,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"lock":             testLock,
 	"processes":        testProcesses,
 	"hook":             testHook,
+	"hook-user":        testHookUser,
 	"sshd":             testSSHD,
 	"keys-modes":       testKeysModes,
 	"sshd-end":         testSSHDEnd,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -65,6 +66,38 @@ func testHook(t *testing.T, s *space) {
 				t.Errorf("a pass sees %v, %v", have.Hook, err)
 			}
 		})
+	}
+}
+
+// testHookUser holds R59 in part: the user that sshd runs the hook as is one of its own,
+// made by the real tools. Nobody logs in as it, it is in no group but its own and the
+// marker, may do nothing by sudo, and of all that is ours only the keys are for it.
+func testHookUser(t *testing.T, s *space) {
+	s.become(named(t, "alice", 20001, true))
+	user, group := s.Layout.HookUser, s.Layout.MarkerGroup
+	a, found, err := account(user)
+	if err != nil || !found || a.UID == 0 || a.UID >= 1000 || a.Password != "!" || a.Home != "/nonexistent" || filepath.Base(a.Shell) != "nologin" {
+		t.Fatalf("it is %+v, %t, %v", a, found, err)
+	}
+	for what, want := range map[string]string{"-Gn": user + " " + group + "\n", "-gn": user + "\n"} {
+		if out, err := s.command("id", what, user); err != nil || out != want {
+			t.Errorf("id %s gives %q, %v, want %q", what, out, err, want)
+		}
+	}
+	if out, err := s.command("getent", "group", user); err != nil || !strings.HasSuffix(out, ":\n") {
+		t.Errorf("its group is %q, %v: the keys are for it alone", out, err)
+	}
+	if out, err := s.command("sudo", "-l", "-U", user); !strings.Contains(out, "is not allowed to run sudo") {
+		t.Errorf("sudo says %s, %v", out, err)
+	}
+	for _, folder := range []string{"/etc", "/home", "/run", "/var"} {
+		must(t, filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
+			must(t, err)
+			if info, err := e.Info(); err != nil || ownerOf(info) == a.UID {
+				t.Errorf("%s belongs to it, %v", path, err)
+			}
+			return nil
+		}))
 	}
 }
 

@@ -18,7 +18,8 @@ import (
 // command; it connects to nothing, starts nothing, locks nothing, lists no folder, and
 // says nothing of a key or an account that it does not know. A hundred thousand accounts
 // make no difference to that; what they make to the time is P4 of the measurements. That
-// it drops groups stdoutNeverRead shows, what its user is testHookUser of agent/host.
+// it drops groups stdoutNeverRead shows, that its user has no other role testHookUser of
+// agent/host, and what it is linked of checkHook of the laws.
 func inMachineTrace(t *testing.T) {
 	const open = "geteuid\nopenat " + keyFolder
 	const read = "fstat 3\nread 3\nread 3\nclose 3\n"
