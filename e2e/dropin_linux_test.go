@@ -26,6 +26,7 @@ func (c *crash) dropIns(user string) {
 		"a-match-of-another":    {"printf 'Match User nobody\\n\\tX11Forwarding no\\n' >" + theirs, "", ""},
 		"no-sshd-to-ask":        {"mv /usr/sbin/sshd /usr/sbin/sshd.away", "mv /usr/sbin/sshd.away /usr/sbin/sshd", "sshd"},
 		"the-reload-goes-awry":  {"mkdir -p /run/systemd/system/ssh.service.d; printf '[Service]\\nExecReload=\\nExecReload=/bin/false\\n' >/run/systemd/system/ssh.service.d/x.conf; systemctl daemon-reload", "rm /run/systemd/system/ssh.service.d/x.conf; systemctl daemon-reload", "ssh"},
+		"the-reload-is-ignored": {"mkdir -p /run/systemd/system/ssh.service.d; printf '[Service]\\nExecReload=\\nExecReload=/bin/true\\n' >/run/systemd/system/ssh.service.d/x.conf; systemctl daemon-reload", "rm /run/systemd/system/ssh.service.d/x.conf; systemctl daemon-reload", "goes on with the configuration that it had"},
 	} {
 		c.sub(situation, func() {
 			c.run(c.name, "latchkey-agent", "sshd", "disable")

@@ -122,6 +122,8 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"hook":             testHook,
 	"hook-user":        testHookUser,
 	"sshd":             testSSHD,
+	"sshd-real":        testSSHDReal,
+	"neighbours":       testNeighbours,
 	"keys-modes":       testKeysModes,
 	"sshd-end":         testSSHDEnd,
 	"homes-watched":    testHomesWatched,

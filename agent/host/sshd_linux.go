@@ -23,6 +23,9 @@ import (
 const (
 	bannerDeadline = 10 * time.Second
 	bannerPoll     = 50 * time.Millisecond
+	// reloadDeadline is far longer than sshd takes to begin anew, also twice in the half
+	// minute in which a fault is to be taken back.
+	reloadDeadline = 5 * time.Second
 )
 
 // putSSHD writes our drop-in: the hook, if it is to be asked, is looked at first, the
@@ -203,9 +206,63 @@ func runnable(name string) error {
 // sshdUnits are the names distributions give to sshd's unit.
 var sshdUnits = []string{"ssh.service", "sshd.service"}
 
-// reloadSSHD makes a running sshd read its configuration again. An sshd that
-// does not run, or is started for each connection, has nothing to reload.
+// reloadSSHD makes a running sshd read its configuration again, and sees that it did: a
+// unit may be set to do something else for a reload. An sshd that does not run, or is
+// started for each connection, has nothing to reload.
 func (h *Host) reloadSSHD(ctx context.Context) error {
+	before := sshdImages()
+	if err := h.signalSSHD(ctx); err != nil {
+		return err
+	}
+	return begunAnew(ctx, before)
+}
+
+// sshdImages tells for each sshd that listens, by its process id, where its program lies
+// in memory (proc(5), auxv). sshd takes a reload by executing itself again under the same
+// process id, and the kernel then puts it elsewhere. It tells nothing where the kernel
+// puts all programs into one place, or does not say.
+func sshdImages() map[int]string {
+	images := map[int]string{}
+	if random, err := os.ReadFile("/proc/sys/kernel/randomize_va_space"); err != nil || strings.TrimSpace(string(random)) == "0" {
+		return images
+	}
+	for _, p := range listeningSSHD() {
+		if image := imageOf(p.PID); image != "" {
+			images[p.PID] = image
+		}
+	}
+	return images
+}
+
+func imageOf(pid int) string {
+	image, err := os.ReadFile(fmt.Sprintf("/proc/%d/auxv", pid))
+	if err != nil {
+		return "" // it has ended
+	}
+	return string(image)
+}
+
+// begunAnew waits until one of those sshds is another: there may be some that are not the
+// system's.
+func begunAnew(ctx context.Context, before map[int]string) error {
+	ctx, cancel := context.WithTimeout(ctx, reloadDeadline)
+	defer cancel()
+	for len(before) > 0 {
+		for pid, image := range before {
+			if imageOf(pid) != image {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("sshd was reloaded and goes on with the configuration that it had")
+		case <-time.After(bannerPoll):
+		}
+	}
+	return nil
+}
+
+func (h *Host) signalSSHD(ctx context.Context) error {
 	if _, err := os.Stat("/run/systemd/system"); err == nil {
 		for _, unit := range sshdUnits {
 			if _, err := h.run(ctx, "systemctl", "is-active", "--quiet", unit); err == nil {
