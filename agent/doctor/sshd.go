@@ -70,7 +70,7 @@ func sshdOverride(f Facts, r *report) {
 		return
 	}
 	for _, p := range f.Host.SSHD.Running {
-		if o := weighty(p.Options); len(o) > 0 {
+		if o := Overrides(p.Options); len(o) > 0 {
 			r.warn("systemctl cat ssh sshd; look at SSHD_OPTS in /etc/default/ssh or OPTIONS in /etc/sysconfig/sshd",
 				"sshd (process %d) was started with %s, which counts before its configuration", p.PID, strings.Join(o, " "))
 		}
@@ -78,9 +78,9 @@ func sshdOverride(f Facts, r *report) {
 	r.fine("sshd was started without settings that concern us")
 }
 
-// weighty are the options, each with its value, that may keep our users out or let
-// others in.
-func weighty(options []string) []string {
+// Overrides are those of an sshd's -o and -f options, each with its value, that may keep
+// our users out or let others in.
+func Overrides(options []string) []string {
 	var out []string
 	for i := 0; i+1 < len(options); i += 2 {
 		key, _ := setting(options[i+1])

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"latchkey/agent/doctor"
 	"latchkey/agent/plan"
 	"latchkey/authz/name"
 )
@@ -39,6 +40,7 @@ func (h *Host) Inventory(ctx context.Context, owned plan.Ledger) (Inventory, err
 	}
 	t.groups(accounts, groups)
 	t.keys(accounts)
+	t.overridden(ctx)
 	t.sudoFile(sudoersFile, 0)
 	t.sudoNames(ctx)
 	t.elsewhere()
@@ -152,6 +154,21 @@ func (t *taking) keys(accounts map[string]plan.Account) {
 		found.err = errors.Join(found.err, silent)
 		t.keyFile(spots[i].path, whose[i], found)
 	})
+}
+
+// overridden says what counts before our drop-in, though nobody asks doctor (requirement
+// R67): it is reported, and not fought.
+func (t *taking) overridden(ctx context.Context) {
+	for _, p := range listeningSSHD() {
+		if o := doctor.Overrides(p.Options); len(o) > 0 {
+			t.note("sshd was started with %s, which counts before its configuration", strings.Join(o, " "))
+		}
+	}
+	if t.owned.SSHD && t.owned.SSHDLoaded {
+		if err := t.h.proveSSHD(ctx, t.owned.KeysMode()); err != nil {
+			t.note("%v", err)
+		}
+	}
 }
 
 // keysIn is what was found in a file of keys.

@@ -23,8 +23,8 @@ import (
 const (
 	bannerDeadline = 10 * time.Second
 	bannerPoll     = 50 * time.Millisecond
-	// reloadDeadline is far longer than sshd takes to begin anew, also twice in the half
-	// minute in which a fault is to be taken back.
+	// reloadDeadline is far longer than sshd takes to begin anew, and with bannerDeadline
+	// less than the half minute in which a fault is to be taken back.
 	reloadDeadline = 5 * time.Second
 )
 
@@ -68,6 +68,8 @@ func (h *Host) useSSHD(ctx context.Context, mode plan.KeysMode) error {
 	return h.sshdAnswers(ctx)
 }
 
+// restoreSSHD puts back what was there. Whether sshd takes that is not waited for: the
+// fault that led here is told already.
 func (h *Host) restoreSSHD(ctx context.Context, s plan.Step, old []byte) error {
 	if old == nil {
 		if err := h.Files.Remove(s.Path); err != nil {
@@ -76,7 +78,7 @@ func (h *Host) restoreSSHD(ctx context.Context, s plan.Step, old []byte) error {
 	} else if err := h.write(s.Path, old, s.Attr, nil); err != nil {
 		return err
 	}
-	return h.reloadSSHD(ctx)
+	return h.signalSSHD(ctx)
 }
 
 func (h *Host) takeSSHD(ctx context.Context, s plan.Step) error {
@@ -262,6 +264,8 @@ func begunAnew(ctx context.Context, before map[int]string) error {
 	return nil
 }
 
+// signalSSHD tells a running sshd to reload, as its unit does it, or with the signal that
+// sshd(8) names.
 func (h *Host) signalSSHD(ctx context.Context) error {
 	if _, err := os.Stat("/run/systemd/system"); err == nil {
 		for _, unit := range sshdUnits {

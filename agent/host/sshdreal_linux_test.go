@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/agent/doctor"
 	"latchkey/agent/plan"
+	"latchkey/authz/wire"
 )
 
 const (
@@ -123,7 +125,7 @@ func (s *space) mustRun(name string, args ...string) {
 // testNeighbours holds R67 and T-H10, with inMachineDisplaced: other products that have sshd
 // ask a command of theirs, as they set it, there before us and coming after us. sshd asks
 // ours about our users and theirs about everybody else, doctor says that it is so, and
-// theirs is left as it is, also when we go. What would keep ours from working testDoctor
+// theirs is left as it is, also when we go. The agent itself looks every hour. What would keep ours from working testDoctor
 // shows and testSSHDReal.
 func testNeighbours(t *testing.T, s *space) {
 	p := listening(t, s)
@@ -173,7 +175,7 @@ func testNeighbours(t *testing.T, s *space) {
 			asks(t, "daemon", c.command, c.user)
 			p.want(t, c.code, c.place)
 			for _, f := range p.findings() {
-				if f.Code == "sshd_dropin" && f.Severity != "ok" || f.Code == "sshd_config" && f.Severity != "ok" {
+				if f.Code == "sshd_dropin" && f.Severity != doctor.OK || f.Code == "sshd_config" && f.Severity != doctor.OK {
 					t.Errorf("and it says %+v", f)
 				}
 			}
@@ -202,6 +204,39 @@ func testNeighbours(t *testing.T, s *space) {
 			both(t)
 			must(t, p.Apply(t.Context(), p.putIn())) // and a repair goes through
 			both(t)
+		})
+	}
+	p.toldUnasked(t, include)
+}
+
+// toldUnasked: what the agent looks at by itself every hour, and the control plane is
+// told, holds that somebody's setting counts before ours.
+func (p *patient) toldUnasked(t *testing.T, main string) {
+	p.owned.SSHD, p.owned.SSHDLoaded = true, true
+	for situation, c := range map[string]struct {
+		more    map[string]string
+		options []string
+		says    string // "": nothing
+	}{
+		"nothing":      {nil, []string{"-o", "LogLevel=VERBOSE"}, ""},
+		"command-line": {nil, []string{"-o", "AuthorizedKeysFile=none"}, `sshd was started with -o "AuthorizedKeysFile=none"`},
+		"block-of-all": {map[string]string{theirFile: "Match all\nPubkeyAuthentication yes\nAuthorizedKeysFile .ssh/x\n"}, nil, "sshd does not use /etc/ssh/sshd_config.d/10-latchkey.conf: its authorizedkeysfile is \".ssh/x\""},
+	} {
+		t.Run("told-unasked/"+situation, func(t *testing.T) {
+			p.afresh(main, c.more, c.options...)
+			p.write(p.Layout.SSHD, string(plan.SSHDFile(p.Layout, plan.KeysCommand)), 0o644)
+			in, err := p.Inventory(t.Context(), p.owned)
+			must(t, err)
+			about := slices.DeleteFunc(in.Notes, func(n string) bool { return !strings.HasPrefix(n, "sshd ") })
+			if (len(about) == 0) != (c.says == "") || !strings.Contains(strings.Join(about, "\n"), c.says) {
+				t.Errorf("its notes are %q, want %q", about, c.says)
+			}
+			report, err := p.Foreign(t.Context(), p.owned, true)
+			must(t, err)
+			told := slices.ContainsFunc(report.Entries, func(e wire.Unmanaged) bool { return strings.HasSuffix(e.What, "notes of latchkey-agent inventory") })
+			if c.says != "" && !told {
+				t.Errorf("the control plane is told %+v", report.Entries)
+			}
 		})
 	}
 }
