@@ -313,7 +313,8 @@ func (h *Host) sshdAnswers(ctx context.Context) error {
 
 func (h *Host) sshdRuns(ctx context.Context) bool {
 	if _, err := os.Stat("/run/systemd/system"); err != nil {
-		return pidIn("/run/sshd.pid") != 0
+		// While it begins anew its file with the process id is not there.
+		return pidIn("/run/sshd.pid") != 0 || len(listeningSSHD()) > 0
 	}
 	for _, unit := range sshdUnits {
 		if _, err := h.run(ctx, "systemctl", "is-active", "--quiet", unit); err == nil {
