@@ -21,6 +21,7 @@ import (
 // it drops groups stdoutNeverRead shows, that its user has no other role testHookUser of
 // agent/host, and what it is linked of checkHook of the laws.
 func inMachineTrace(t *testing.T) {
+	need(t, lookTool("strace") != "", "strace (package strace)")
 	const open = "geteuid\nopenat " + keyFolder
 	const read = "fstat 3\nread 3\nread 3\nclose 3\n"
 	const kept = "openat " + displacedFile + "\n"
