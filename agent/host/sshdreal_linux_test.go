@@ -53,8 +53,8 @@ func (p *patient) takeOut() plan.Step { return plan.Step{Op: plan.OpRemoveSSHD, 
 // will, and dropIns of the whole machines: where the real sshd does not take our drop-in,
 // takes it and does not use it, does not take the reload or does not answer after it, the
 // drop-in that was there before, or none, is there again within half a minute. What a
-// block of another does not take from us works. Nobody is logged in for the proof, so
-// that no probe brings a penalty on anybody (R70, docs/adr/0003).
+// block of another does not take from us works. Nobody is logged in for the proof, for
+// the reason that docs/adr/0003 gives.
 func testSSHDReal(t *testing.T, s *space) {
 	p := listening(t, s)
 	tests := map[string]struct {
