@@ -56,6 +56,9 @@ func (p *patient) takeOut() plan.Step { return plan.Step{Op: plan.OpRemoveSSHD, 
 // block of another does not take from us works. Nobody is logged in for the proof, for
 // the reason that docs/adr/0003 gives.
 func testSSHDReal(t *testing.T, s *space) {
+	if waits := reloadDeadline + bannerDeadline; waits > 20*time.Second {
+		t.Errorf("it may be waited for %v, which leaves too little of half a minute", waits)
+	}
 	p := listening(t, s)
 	tests := map[string]struct {
 		main  string
