@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,46 +12,66 @@ import (
 	"latchkey/authz/wire"
 )
 
-// TestHold_Shares holds T-L3 in part: of a hundred users a fifth may go unconfirmed, and
-// no more than that; a page of the list that was lost, another stack's list, nobody and
-// nobody with sudo are held. It is told, in the log, the status and the report, and who
-// was let in still is. Twice as many users are not held: a team that comes is no fault.
+// TestHold_Shares holds T-L3: of a hundred users a fifth may go unconfirmed, and no more
+// than that; a page of the list that was lost, another stack's list, nobody and nobody
+// with sudo are held. It is told, in the log, the status and the report, and who was let
+// in still is. Of a list of twice the size because it has everybody twice, each second is
+// refused and told. Twice as many users, or four times, are not held: a team that comes is
+// no fault and takes nothing from who was there. What no good list can be as large as is
+// refused whole (TestRun_RefusedBundle).
 func TestHold_Shares(t *testing.T) {
 	all := crowd(100, 3)
 	strangers := crowd(200, 6)[100:]
+	const held, twice = "mass_removal", "twice"
 	for _, c := range []struct {
-		name string
-		next []wire.User
-		held bool
+		name    string
+		next    []wire.User
+		told    string // code of what the report refuses; empty: nothing
+		changes bool   // the machine
 	}{
-		{"a-fifth", all[:80], false},
-		{"a-fifth-and-one", all[:79], true},
-		{"the-second-page", all[:50], true},
-		{"the-first-page", all[50:], true},
-		{"another-stacks-list", strangers, true},
-		{"nobody", nil, true},
-		{"no-sudo", crowd(100, 0), true},
-		{"twice-as-many", crowd(200, 6), false},
+		{"a-fifth", all[:80], "", true},
+		{"a-fifth-and-one", all[:79], held, false},
+		{"the-second-page", all[:50], held, false},
+		{"the-first-page", all[50:], held, false},
+		{"another-stacks-list", strangers, held, false},
+		{"nobody", nil, held, false},
+		{"no-sudo", crowd(100, 0), held, false},
+		{"everybody-twice", slices.Concat(all, all), twice, false},
+		{"twice-as-many", slices.Concat(all, strangers), "", true},
+		{"four-times-as-many", slices.Concat(all, crowd(400, 6)[100:]), "", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				w.settle(newBundle(7, all...))
-				before := w.machine.String()
+				before, had := w.machine.String(), map[string]string{}
+				for _, u := range c.next {
+					had[u.Name] = w.machine.may(u.Name)
+				}
 				stop := w.run()
 				defer stop()
 				w.issueAsIs(newBundle(8, c.next...))
 				later(10 * interval)
 				status, err := w.dir.Status()
 				must(t, err)
-				told := strings.Contains(faults(status.Report), `refused "bundle 8" mass_removal`) &&
-					strings.Contains(status.Trouble, agent.ErrHeld.Text) && strings.Contains(w.log.String(), "level=WARN")
+				alarmed := strings.Contains(status.Trouble, agent.ErrHeld.Text) && strings.Contains(w.log.String(), "level=WARN")
 				reports := w.source.received()
-				if len(reports) == 0 || strings.Contains(faults(reports[len(reports)-1]), "mass_removal") != c.held || told != c.held {
-					t.Errorf("held is to be %t; the status says %q and %q", c.held, status.Trouble, faults(status.Report))
+				if len(reports) == 0 || alarmed != (c.told == held) {
+					t.Fatalf("%d reports came; the status says %q, the log\n%s", len(reports), status.Trouble, w.log)
 				}
-				if same := w.machine.String() == before; same != c.held {
+				want := map[string]int{held: 1, twice: len(all)}[c.told]
+				for _, r := range []wire.Report{status.Report, reports[len(reports)-1]} {
+					if len(r.Refused) != want || codes(r.Refused)[c.told] != want {
+						t.Errorf("refused is to be %q %d times; it is\n%s", c.told, want, faults(r))
+					}
+				}
+				if changes := w.machine.String() != before; changes != c.changes {
 					t.Errorf("the machine is\n%s", w.machine)
+				}
+				for name, what := range had {
+					if got := w.machine.may(name); what != "" && got != what {
+						t.Errorf("%s has %q, had %q", name, got, what)
+					}
 				}
 			})
 		})

@@ -15,7 +15,9 @@ import (
 // made it than somebody's wish: an error or a lost page read as "nobody". What is
 // wished is confirmed in the bundle, user by user, and the rest of such a bundle is
 // held (requirement R143): the machine keeps its last good access until a bundle
-// comes that is not like that, or somebody with root on the machine takes it.
+// comes that is not like that, or somebody with root on the machine takes it. However
+// many a bundle adds, it is not held for that: they take nothing from anybody, and a
+// machine's second user is twice as many already.
 
 // ErrHeld is an alarm: a bundle was not taken because of what it removes.
 var ErrHeld = name.Refuse("mass_removal", "the newest bundle is held, because it takes away more than a fault may")
