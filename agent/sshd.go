@@ -51,6 +51,9 @@ func (a *Agent) changeSSHD(ctx context.Context, what func(plan.State, *plan.Ledg
 	if err != nil {
 		return nil, err
 	}
+	if err := a.Machine.Clean(); err != nil {
+		a.Log.Warn("left-over files stay", "reason", err) // they are read by nobody
+	}
 	wanted := owned.SSHD
 	have, err := a.Machine.Observe(ctx, nil, owned)
 	if err != nil {
