@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -35,19 +36,19 @@ const (
 func kindsOf(call string) []string {
 	switch call {
 	case "create":
-		return []string{"ENOSPC", "EDQUOT", "EROFS", "EIO", "EMFILE", "EINTR", full, kill}
+		return []string{"ENOSPC", "EDQUOT", "EROFS", "EIO", "EMFILE", "EINTR", full, kill, stop}
 	case "write":
-		return []string{"ENOSPC", "EDQUOT", "EROFS", "EIO", "EINTR", short, full, kill}
+		return []string{"ENOSPC", "EDQUOT", "EROFS", "EIO", "EINTR", short, full, kill, stop}
 	case "fsync", "fdatasync":
-		return []string{"ENOSPC", "EDQUOT", "EROFS", "EIO", "EINTR", kill}
+		return []string{"ENOSPC", "EDQUOT", "EROFS", "EIO", "EINTR", kill, stop}
 	case "renameat", "renameat2", "linkat", "symlinkat", "mkdirat":
-		return []string{"ENOSPC", "EDQUOT", "EROFS", "EIO", "EINTR", kill}
+		return []string{"ENOSPC", "EDQUOT", "EROFS", "EIO", "EINTR", kill, stop}
 	case "unlinkat", "ftruncate", "fchmod", "fremovexattr":
-		return []string{"EROFS", "EIO", "EINTR", kill}
+		return []string{"EROFS", "EIO", "EINTR", kill, stop}
 	case "fchown", "fsetxattr":
-		return []string{"ENOSPC", "EDQUOT", "EROFS", "EIO", kill}
+		return []string{"ENOSPC", "EDQUOT", "EROFS", "EIO", kill, stop}
 	case "execve":
-		return []string{"EIO", "EMFILE", "ENOMEM", kill}
+		return []string{"EIO", "EMFILE", "ENOMEM", kill, stop}
 	case "clone", "clone3":
 		return []string{"EAGAIN", "ENOMEM"}
 	case "openat":
@@ -58,9 +59,10 @@ func kindsOf(call string) []string {
 	return []string{"EIO"} // what only looks
 }
 
-// TestFault_Apply holds T-F9 and T-F18 for the whole program: each system call of an
-// apply that takes access from some, gives it to others and repairs what was changed
-// is made to fail in turn. Every managed file is the old one or the new one, those
+// TestFault_Apply holds T-F7 with TestKill_Calls, and T-F9 and T-F18 for the whole program:
+// each system call of an apply that takes access from some, gives it to others and repairs
+// what was changed is made to fail in turn, and the program is killed before it, or stopped
+// after it, joined by the next one, and killed. Every managed file is the old one or the new one, those
 // whom the fault does not concern get what is theirs, the failure is told, and the
 // next apply comes to the same end as one without a fault.
 func TestFault_Apply(t *testing.T) {
@@ -245,8 +247,7 @@ func (x *faulty) suffer(f fault) {
 	x.t.Helper()
 	x.wrong = nil
 	x.putBack()
-	r := inject(x.t, x.machine.Command(x.t.Context(), agentProgram, "apply"), agentProgram, f)
-	now := x.look()
+	r, now := x.meet(f)
 	if out, err := x.machine.Run(x.t.Context(), "sh", "-c", "sshd -t && visudo -c -q && pwck -q -r && grpck -r"); err != nil {
 		x.isWrong("%v %s", err, out)
 	}
@@ -261,6 +262,31 @@ func (x *faulty) suffer(f fault) {
 	if len(x.wrong) > 0 {
 		x.t.Errorf("%v: %s, status %d\n%s\n%s%s", f, outcome, r.code, strings.Join(x.wrong, "\n"), r.out, r.errs)
 	}
+}
+
+// meet makes the apply, and says what the machine is after the fault. While a stopped one
+// is there, the next one begins.
+func (x *faulty) meet(f fault) (r injected, now image) {
+	x.t.Helper()
+	var next *exec.Cmd
+	a := &answerer{program: agentProgram, fault: f, stopped: func() {
+		now = x.look()
+		next = x.machine.Command(x.t.Context(), agentProgram, "apply")
+		if err := next.Start(); err != nil {
+			x.isWrong("the next apply: %v", err)
+			next = nil
+		}
+	}}
+	r = a.run(x.t, x.machine.Command(x.t.Context(), agentProgram, "apply"))
+	if f.kind != stop || !r.hit {
+		return r, x.look()
+	}
+	if next != nil {
+		if err := next.Wait(); err != nil {
+			x.isWrong("an apply beside a stopped one: %v", err)
+		}
+	}
+	return r, now
 }
 
 // judge compares what an apply with a fault left with the old and the new state.
@@ -283,7 +309,7 @@ func (x *faulty) judge(f fault, r injected, now image) (outcome string) {
 	switch {
 	case !r.hit:
 		return notMet
-	case f.kind == kill:
+	case f.kind == kill || f.kind == stop:
 		if r.code == 0 {
 			x.isWrong("it ended with 0")
 		}

@@ -52,6 +52,7 @@ func (f fault) String() string {
 const (
 	short = "short" // a write writes its first byte
 	kill  = "kill"  // SIGKILL in place of the call
+	stop  = "stop"  // SIGSTOP after the call, and when that was looked at, SIGKILL
 	full  = "full"  // ENOSPC for this call, and from then on for all that need room
 )
 
@@ -185,7 +186,10 @@ func (a *answerer) run(t *testing.T, cmd *exec.Cmd) injected {
 	defer unix.Close(listener)
 	a.listener, a.kinds, a.count = listener, map[uint32]int{}, map[site]int{}
 	answered := make(chan error, 1)
-	go func() { answered <- a.answer() }()
+	go func() {
+		defer close(answered) // who looks may end the test
+		answered <- a.answer()
+	}()
 	_ = cmd.Wait() // its status says the same
 	if err := <-answered; err != nil {
 		t.Fatal(err)
@@ -226,8 +230,10 @@ type answerer struct {
 	program  string
 	fault    fault
 	see      func(site) // nil: nobody looks
+	stopped  func()     // looks at what a stopped program leaves; nil: nobody does
 	hit      bool
-	process  int // the program's process, 0 before it began
+	stopping bool // SIGSTOP is on its way
+	process  int  // the program's process, 0 before it began
 	kinds    map[uint32]int
 	count    map[site]int
 	sites    []site
@@ -285,6 +291,10 @@ func (a *answerer) answer() error {
 		if err := ioctl(a.listener, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&r)); err != nil && err != unix.ENOENT {
 			return err
 		}
+		if a.stopping {
+			a.stopping = false
+			a.killStopped()
+		}
 	}
 }
 
@@ -326,6 +336,10 @@ func (a *answerer) decide(n notification) response {
 	case kill:
 		_ = unix.Kill(a.process, unix.SIGKILL)
 		return goOn // to its end, which comes first
+	case stop:
+		a.stopping = true
+		_ = unix.Kill(a.process, unix.SIGSTOP)
+		return goOn // the call is done, and no other one
 	case full:
 		return response{errno: -int32(unix.ENOSPC)}
 	}

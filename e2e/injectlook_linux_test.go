@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,6 +70,39 @@ func relatives(tid int) (process, parent int) {
 		}
 	}
 	return process, parent
+}
+
+// killStopped waits until the program has stopped, has it looked at, and kills it. The
+// tool that entered the machine for it stops with it (nsenter(1)), and has to go on.
+func (a *answerer) killStopped() {
+	_, parent := relatives(a.process)
+	entered := parent != os.Getpid()
+	for !allStopped(a.process) || entered && !allStopped(parent) {
+		runtime.Gosched()
+	}
+	defer func() {
+		_ = unix.Kill(a.process, unix.SIGKILL)
+		if entered {
+			_ = unix.Kill(parent, unix.SIGCONT)
+		}
+	}()
+	if a.stopped != nil {
+		a.stopped()
+	}
+}
+
+// allStopped reports whether no thread of a process runs (proc(5)); one that is gone has
+// none.
+func allStopped(process int) bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", process))
+	for _, thread := range threads {
+		text, _ := os.ReadFile(thread)
+		_, rest, _ := strings.Cut(string(text), ") ")
+		if rest != "" && !strings.Contains("TZX", rest[:1]) {
+			return false
+		}
+	}
+	return true
 }
 
 // about returns the path that a call is about, and whether it is about files at all:

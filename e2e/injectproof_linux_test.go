@@ -38,6 +38,7 @@ func TestInject(t *testing.T) {
 		{fault{at: site{"write", file, 1}, kind: full}, true, 1, "", 1},
 		{fault{at: site{"write", file, 1}, kind: short}, true, 0, next, 2},
 		{fault{at: site{"write", file, 1}, kind: kill}, true, -1, "", 1},
+		{fault{at: site{"write", file, 1}, kind: stop}, true, -1, next, 1},
 		{fault{at: site{"create", file, 1}, kind: "EMFILE"}, true, 1, old, 0},
 		{fault{at: site{"create", file, 1}, kind: "EROFS"}, true, 1, old, 0},
 	} {
