@@ -100,6 +100,7 @@ var watched = map[int32]struct {
 	unix.SYS_EXECVE:       {"execve", argument{none, 0}},
 	unix.SYS_CLONE:        {"clone", argument{none, none}},
 	unix.SYS_CLONE3:       {"clone3", argument{none, none}},
+	unix.SYS_GETRANDOM:    {"getrandom", argument{none, none}},
 }
 
 // launch becomes the program in the arguments, all of whose watched calls wait for
@@ -126,7 +127,16 @@ func installFilter() (listener int, err error) {
 			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(number), Jf: 1},
 			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF})
 	}
-	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
+	// Where random bytes come without a call of the kernel, their state is in memory of a
+	// kind of its own (MAP_DROPPABLE, Linux 6.11). Without it they come by getrandom(2).
+	const flags, kind, droppable = 16 + 3*8, 0xf, 8
+	filter = append(filter,
+		unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_MMAP, Jf: 4},
+		unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: flags},
+		unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: kind},
+		unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: droppable, Jf: 1},
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOMEM)},
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	// Without the second flag (Linux 5.19) a signal makes a call that waits here be
 	// made again, and so counted twice.
@@ -187,8 +197,16 @@ func (a *answerer) run(t *testing.T, cmd *exec.Cmd) injected {
 	a.listener, a.kinds, a.count = listener, map[uint32]int{}, map[site]int{}
 	answered := make(chan error, 1)
 	go func() {
-		defer close(answered) // who looks may end the test
-		answered <- a.answer()
+		ended := false
+		defer func() {
+			if !ended { // who looked has ended the test
+				_ = cmd.Cancel()
+			}
+			close(answered)
+		}()
+		err := a.answer()
+		ended = true
+		answered <- err
 	}()
 	_ = cmd.Wait() // its status says the same
 	if err := <-answered; err != nil {

@@ -7,10 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // TestPower_Lost holds T-F11 and T-F12: at each system call of an apply that has much to
@@ -20,7 +17,6 @@ import (
 func TestPower_Lost(t *testing.T) {
 	t.Parallel()
 	x := newFaulty(t, 2)
-	x.scarce()
 	x.putBack()
 	for i, argv := range [][]string{{"apply"}, {"revert", "--yes"}} {
 		d := &disk{x: x, stays: []string{"alice", ""}[i]}
@@ -35,35 +31,6 @@ func TestPower_Lost(t *testing.T) {
 	}
 	if got := x.lines("/etc/passwd", ":")["alice"]; got != "" {
 		t.Errorf("after the revert there is %q", got)
-	}
-}
-
-// scarce holds R152, T-U12 and T-L12 in part: with few files to open and two hundredths
-// of a processor, with nothing open where input and output should be, another language
-// and other people's programs in the way, an apply comes to the same end, and it needs
-// little memory, with the tools that it runs.
-func (x *faulty) scarce() {
-	x.t.Helper()
-	x.putBack()
-	cmd := x.machine.Command(x.t.Context(), "sh", "-c", `mkdir -p /srv/evil
-		for tool in useradd usermod userdel groupadd getent visudo sudo sshd systemctl; do
-			printf '#!/bin/sh\ntouch /srv/evil/run\n' >/srv/evil/$tool; chmod 755 /srv/evil/$tool
-		done
-		PATH=/srv/evil:$PATH LANG=tr_TR.UTF-8 LC_ALL=tr_TR.UTF-8 /usr/bin/prlimit --nofile=64:64 `+agentProgram+` apply <&- >&- 2>&- & agent=$!
-		while kill -0 $agent; do kill -STOP $agent; sleep 0.1; kill -CONT $agent; sleep 0.002; done 2>/dev/null; wait $agent`)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		x.t.Fatalf("%v: %s", err, out)
-	}
-	if diff := cmp.Diff(x.new, x.look(), cmp.AllowUnexported(image{})); diff != "" {
-		x.t.Errorf("it comes to another end (-want +got):\n%s", diff)
-	}
-	x.run(x.name, "test", "!", "-e", "/srv/evil/run")
-	const most = 64 << 10 // KiB (getrusage(2))
-	if used := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss; used > most {
-		x.t.Errorf("it used %d KiB", used)
-	} else {
-		x.t.Logf("it used %d KiB", used)
 	}
 }
 
