@@ -39,7 +39,8 @@ func TestRun_Wake(t *testing.T) {
 }
 
 // TestRun_Fight: another program undoes every repair at once. The agent goes on, ever
-// more slowly, says so, and is quick again after the other has stopped.
+// more slowly, says so (requirement R154 in part), and is quick again after the other has
+// stopped.
 func TestRun_Fight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
