@@ -190,10 +190,17 @@ func newFaulty(t *testing.T, number int) *faulty {
 const state = "/etc/passwd* /etc/shadow* /etc/group* /etc/gshadow* /etc/subuid* /etc/subgid* /etc/sudoers.d " +
 	"/etc/ssh/sshd_config.d /var/lib/latchkey /home /var/spool/cron /var/mail"
 
+// holdSSHD stops sshd until the shell ends: one that is just reloading would end where for
+// a moment there is no passwd file. While it reloads it has no pid file.
+const holdSSHD = `set -e; n=0
+	until read -r pid </run/sshd.pid; do n=$((n+1)); [ $n -lt 2000000 ]; done 2>/dev/null
+	kill -STOP $pid; trap "kill -CONT $pid" EXIT
+	`
+
 // putBack makes the machine what it was at the end of newFaulty.
 func (x *faulty) putBack() {
 	x.t.Helper()
-	x.run(x.name, "sh", "-c", "set -e; rm -rf "+state+`; cp -a /srv/kept/. /
+	x.run(x.name, "sh", "-c", holdSSHD+"rm -rf "+state+`; cp -a /srv/kept/. /
 		setsid setpriv --reuid bob --clear-groups sleep 100000 >/dev/null 2>&1 </dev/null &
 		until pgrep -u bob -x sleep >/dev/null; do :; done`)
 }

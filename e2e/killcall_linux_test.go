@@ -80,7 +80,7 @@ func (k *killed) suffer(s stage, kept string) {
 	chosen := chosenKills(all)
 	missed := 0
 	for _, f := range chosen {
-		k.run(k.name, "sh", "-c", "set -e; rm -rf "+state+"; cp -a "+kept+"/. /")
+		k.run(k.name, "sh", "-c", holdSSHD+"rm -rf "+state+"; cp -a "+kept+"/. /")
 		k.t.Logf("%v", f)
 		var second *exec.Cmd
 		r := k.begin(s, f, func() {
@@ -181,28 +181,47 @@ func (k *killed) todo(s stage) string {
 }
 
 // look reads the machine: all that a command can change, but for what is another in each
-// run.
+// run, such as the ids that our groups and the hook's user get: a tool that outlives who
+// started it may take one before the next one does.
 func (k *killed) look() map[string]string {
 	k.t.Helper()
-	files, err := k.machine.Snapshot("/etc/passwd", "/etc/group", "/etc/gshadow", "/etc/subuid", "/etc/subgid",
-		"/etc/ssh", "/etc/sudoers.d", "/var/lib/latchkey", "/home")
+	files, err := k.machine.Snapshot("/etc/subuid", "/etc/subgid", "/etc/ssh", "/etc/sudoers.d", "/var/lib/latchkey", "/home")
 	if err != nil {
 		k.t.Error(err)
+	}
+	for file, is := range files {
+		if strings.HasPrefix(file, "/var/lib/latchkey") {
+			files[file] = ourGroup.ReplaceAllString(is, "${1}:ID")
+		}
 	}
 	for _, file := range []string{"identity.json", "status.json", "inventory.json"} {
 		if text, there := files[agentFolder+"/"+file]; there {
 			files[agentFolder+"/"+file] = text[:strings.LastIndex(text, " ")]
 		}
 	}
-	shadow, err := os.ReadFile(k.machine.Root() + "/etc/shadow")
-	if err != nil {
-		k.t.Error(err)
-	}
-	for line := range strings.Lines(string(shadow)) {
-		files["/etc/shadow"] += undated(line)
+	for _, file := range []string{"/etc/passwd", "/etc/group", "/etc/gshadow", "/etc/shadow"} {
+		text, err := os.ReadFile(k.machine.Root() + file)
+		if err != nil {
+			k.t.Error(err)
+		}
+		lines := strings.SplitAfter(string(text), "\n")
+		for i, line := range lines {
+			if name, _, _ := strings.Cut(line, ":x:"); name == "latchkey" || name == "latchkey-keys" {
+				lines[i] = ownID.ReplaceAllString(line, ":ID")
+			} else if file == "/etc/shadow" {
+				lines[i] = undated(line)
+			}
+		}
+		slices.Sort(lines)
+		files[file] = strings.Join(lines, "")
 	}
 	return files
 }
+
+var (
+	ownID    = regexp.MustCompile(`:[0-9]+\b`)              // in a line of passwd or group
+	ourGroup = regexp.MustCompile(`^(\S+ 0):[1-9][0-9]*\b`) // of a file of root's
+)
 
 // unbroken checks what a command left that did not end: what others read is as it was or as
 // it will be, what we read is whole, and there is nothing else but temporary files.
