@@ -27,6 +27,7 @@ type simBundle struct {
 	staleAfter    time.Duration
 	sealed        []byte
 	issued        string
+	made          time.Time
 	byHand        bool            // somebody called for it whatever it takes away
 	named         map[string]bool // the ids of everybody in it, well or badly
 	uids          map[int64]bool
@@ -151,7 +152,7 @@ func (p *simPlane) make(epoch, serial int64, users map[string]simUser, confirmed
 	if b.Settings = p.settings; p.stale != "" {
 		b.Settings.Stale = fmt.Sprintf("%s:%dh", p.stale, p.staleAfter/time.Hour)
 	}
-	out := &simBundle{epoch: epoch, serial: serial, users: maps.Clone(users), confirms: map[string]bool{}, issued: b.Issued, stale: p.stale, staleAfter: p.staleAfter,
+	out := &simBundle{epoch: epoch, serial: serial, users: maps.Clone(users), confirms: map[string]bool{}, issued: b.Issued, made: time.Now(), stale: p.stale, staleAfter: p.staleAfter,
 		settings: b.Settings, named: map[string]bool{}, uids: map[int64]bool{}}
 	for _, name := range slices.Sorted(maps.Keys(users)) {
 		b.Users = append(b.Users, users[name].wire())
