@@ -16,12 +16,12 @@ import (
 	"latchkey/authz/wire"
 )
 
-// TestReport_Troubles holds R154 for the agent's half, with TestRun_Fight,
-// TestReport_LastingFault and TestForeign_Told: whatever is wrong with one user, with the
-// bundle, with the silence or with the machine itself is in a report to the control plane
-// under a code of its own, and in the status, with the machine's agent version and the
-// serial it works from, and it is told too when it is over. What could not be told while
-// it lasted is told afterwards. Nobody else is concerned.
+// TestReport_Troubles holds R154 in part, the agent's half of it together with
+// TestRun_Fight, TestReport_LastingFault and TestForeign_Told: whatever is wrong with one
+// user, with the bundle, with the silence or with the machine itself is in a report to the
+// control plane under a code of its own, and in the status, with the agent's version and
+// the serial it works from, and it is told too when it is over. What could not be told
+// while it lasted is told afterwards. Nobody else is concerned.
 func TestReport_Troubles(t *testing.T) {
 	alice, bob, carol := newUser("alice", 20001, true), newUser("bob", 20002, false), newUser("carol", 20003, false)
 	var clock atomic.Int64
