@@ -161,7 +161,7 @@ func apply(ctx context.Context, m Machine, log *slog.Logger, steps []plan.Step, 
 			results = append(results, result(s.String(), err))
 			if err != nil {
 				failed[s.User] = failed[s.User] || !ofKeys(s)
-				linger[s.User] = linger[s.User] || ofKeys(s)
+				linger[s.User] = linger[s.User] || ofKeys(s) && !ofUser(err)
 				lacking = lacking || s.GivesKeys()
 				unmade[s.User] = unmade[s.User] || mayBeOthers(s, err)
 				log.Error("step not done", "step", s.String(), "reason", err)
@@ -185,6 +185,12 @@ func ofKeys(s plan.Step) bool {
 	return false
 }
 
+// ofUser reports whether our lines in a home cannot be told from the user's own any more:
+// they are his then, and keep us from nothing.
+func ofUser(err error) bool {
+	return errors.Is(err, plan.ErrBlock) || errors.Is(err, plan.ErrBlockForm)
+}
+
 // mayBeOthers reports whether a step that did not succeed leaves it open whose account
 // the name is.
 func mayBeOthers(s plan.Step, err error) bool {
@@ -197,13 +203,14 @@ func mayBeOthers(s plan.Step, err error) bool {
 
 // possible leaves out what an earlier step that failed leaves nothing to do of: that
 // step is in the report. Nor is an account made for keys that linger: what is taken comes
-// before what is given, so those were to go. One that is there is repaired all the same:
-// its user may have damaged our marks to keep us from it.
+// before what is given, so those were to go. Nor is one forgotten that leaves them in a home
+// which stays for it.
 func possible(steps []plan.Step, failed, unmade, linger map[authz.Username]bool) []plan.Step {
 	var left []plan.Step
 	for _, s := range steps {
-		if linger[s.User] && s.Op == plan.OpCreateAccount {
-			unmade[s.User] = true
+		made, forgotten := s.Op == plan.OpCreateAccount, s.Op == plan.OpDeleteAccount && s.Home != ""
+		if linger[s.User] && (made || forgotten) {
+			unmade[s.User] = unmade[s.User] || made
 			continue
 		}
 		s = s.Without(failed, unmade)
