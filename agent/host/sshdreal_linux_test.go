@@ -49,12 +49,12 @@ func (p *patient) putIn() plan.Step {
 
 func (p *patient) takeOut() plan.Step { return plan.Step{Op: plan.OpRemoveSSHD, Path: p.Layout.SSHD} }
 
-// testSSHDReal holds R66 and T-H9, with testSSHD, whose sshd says what no real one says at
-// will, and dropIns of the whole machines: where the real sshd does not take our drop-in,
-// takes it and does not use it, does not take the reload or does not answer after it, the
+// testSSHDReal holds R66 in part and T-H9, with testSSHD, whose sshd says what no real
+// one says at will, and dropIns of the whole machines: where the real sshd does not take our
+// drop-in, takes it and does not use it, does not take the reload or does not answer after it, the
 // drop-in that was there before, or none, is there again within half a minute. What a
-// block of another does not take from us works. Nobody is logged in for the proof, for
-// the reason that docs/adr/0003 gives.
+// block of another does not take from us works. Nobody is logged in for the proof, as R66
+// asks, for the reason that docs/adr/0003 gives.
 func testSSHDReal(t *testing.T, s *space) {
 	if waits := reloadDeadline + bannerDeadline; waits > 20*time.Second {
 		t.Errorf("it may be waited for %v, which leaves too little of half a minute", waits)
@@ -148,8 +148,8 @@ func (s *space) mustRun(name string, args ...string) {
 // testNeighbours holds R67 and T-H10, with inMachineDisplaced: other products that have sshd
 // ask a command of theirs, as they set it, there before us and coming after us. sshd asks
 // ours about our users and theirs about everybody else, doctor says that it is so, and
-// theirs is left as it is, also when we go. The agent itself looks every hour. What would keep ours from working testDoctor
-// shows and testSSHDReal.
+// theirs is left as it is, also when we go. The agent itself looks every hour. What would
+// keep ours from working testDoctor shows and testSSHDReal.
 func testNeighbours(t *testing.T, s *space) {
 	p := listening(t, s)
 	const after = include + "UsePAM yes\n"
