@@ -53,8 +53,8 @@ func (p *patient) takeOut() plan.Step { return plan.Step{Op: plan.OpRemoveSSHD, 
 // one says at will, and dropIns of the whole machines: where the real sshd does not take our
 // drop-in, takes it and does not use it, does not take the reload or does not answer after it, the
 // drop-in that was there before, or none, is there again within half a minute. What a
-// block of another does not take from us works. Nobody is logged in for the proof, as R66
-// asks, for the reason that docs/adr/0003 gives.
+// block of another does not take from us works. Nobody is logged in for the proof, as that
+// asks too, for the reason that docs/adr/0003 gives.
 func testSSHDReal(t *testing.T, s *space) {
 	if waits := reloadDeadline + bannerDeadline; waits > 20*time.Second {
 		t.Errorf("it may be waited for %v, which leaves too little of half a minute", waits)
