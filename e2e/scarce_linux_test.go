@@ -181,7 +181,8 @@ func newGroup(t *testing.T, above string) string {
 // old reports whether the group is of the first version.
 func (l limits) old() bool { return l.memory != l.cpu }
 
-// limit sets how many KiB, none of them swapped out, and hundredths of a processor all that is in the group has.
+// limit sets how many KiB, none of them swapped out, and hundredths of a processor all that
+// is in the group has.
 func (l limits) limit(kibibytes, percent int) {
 	l.t.Helper()
 	bytes := strconv.Itoa(kibibytes << 10)
