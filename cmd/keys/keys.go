@@ -1,5 +1,5 @@
-// The runtime need not look up the machine's CPU limit, nor watch it: this
-// program is over in a millisecond, and the look-up is a thirtieth of it.
+// The runtime, which looks up the machine's CPU limit when it begins, need not hold its
+// files open, nor watch it: this program is over in a millisecond.
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
 
@@ -11,8 +11,9 @@
 // the page cache shows in a login. It reads one file and writes once: no network,
 // no lock, no log, no configuration, no environment (requirements R59 to R64). It runs
 // no other program but one, where root has asked for that: the AuthorizedKeysCommand
-// that ours has displaced takes its place when it does not know a key. Whatever is wrong, it prints nothing and ends
-// non-zero; sshd then goes by its other key sources alone.
+// that ours has displaced takes its place when it does not know a key. Whatever is
+// wrong, it prints nothing and ends non-zero; sshd then goes by its other key sources
+// alone.
 package main
 
 import (

@@ -102,7 +102,8 @@ func traced(t *testing.T, question []string) string {
 	return steps.String()
 }
 
-// operand is the descriptor or the path of a call: its first argument, or the one behind that for the folder in which it is.
+// operand is the descriptor or the path of a call: its first argument, or the one behind
+// that for the folder in which it is.
 func operand(arguments string) string {
 	first, _, _ := strings.Cut(strings.TrimPrefix(arguments, "AT_FDCWD, "), ",")
 	return strings.Trim(first, `" `)
