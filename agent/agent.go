@@ -95,6 +95,7 @@ type Agent struct {
 	holds    authz.Access // what that one says
 	lost     error        // why one that was held cannot be read, until the control plane has answered
 	sealed   []byte
+	forgot   bool // adopted keys, and the stored ledger still names them
 	// When the control plane last answered: by the wall clock, for people and over a
 	// restart, and by the monotonic one.
 	contact, answered time.Time

@@ -117,7 +117,7 @@ func (a *Agent) look(ctx context.Context, owned plan.Ledger) (plan.Plan, plan.St
 	if err != nil {
 		return plan.Plan{}, plan.State{}, fmt.Errorf("observe the machine: %w", err)
 	}
-	owned.Closed(have)
+	a.forgot = owned.Closed(have, want.Grants) || a.forgot
 	if a.ForeignKeys != nil && want.Unmanaged.Acts() {
 		have.Foreign = a.ForeignKeys(owned)
 	}
@@ -237,11 +237,13 @@ func applyAll(ctx context.Context, m Machine, steps []plan.Step, lacking bool) [
 	return errs
 }
 
-// settle records accounts whose making was cut short after all was done.
+// settle records what was seen and not done: accounts whose making was cut short after all
+// was done, and those that were closed with keys that they had adopted.
 func (a *Agent) settle(owned plan.Ledger, have plan.State) error {
-	if !owned.Settle(have) {
+	if !owned.Settle(have) && !a.forgot {
 		return nil
 	}
+	a.forgot = false
 	return a.Cache.SaveLedger(owned)
 }
 

@@ -123,27 +123,34 @@ var unexported = cmp.Options{
 }
 
 // TestLedger_found: what an account is found to be is noted: one that we closed and others
-// opened for somebody who has it by now is there, and one that is closed has no adopted
-// keys, also where a kill kept either from being recorded (requirement R31 in part).
+// opened for somebody who has it by now is there, and one that is closed, or removed and
+// nobody's, has no adopted keys, also where a kill kept either from being recorded (requirement R31 in part).
 func TestLedger_found(t *testing.T) {
 	alice := mustName(t, "alice")
+	mayEnter := []authz.Grant{{Username: alice, UID: 20001}}
 	for situation, test := range map[string]struct {
 		was     plan.AccountState
 		account plan.Account
+		granted []authz.Grant
 		state   plan.AccountState
 		keys    int
 	}{
-		"opened-by-others": {plan.Revoked, plan.Account{Name: "alice", UID: 20001, Password: "*"}, plan.Present, 1},
-		"closed":           {plan.Revoked, plan.Account{Name: "alice", UID: 20001, Password: "!", Expires: 1}, plan.Revoked, 0},
-		"closing-cut-off":  {plan.Present, plan.Account{Name: "alice", UID: 20001, Password: "!", Expires: 1}, plan.Present, 0},
-		"making-cut-off":   {plan.Intended, plan.Account{Name: "alice", UID: 20001, Password: "*"}, plan.Present, 1},
-		"another's-now":    {plan.Revoked, plan.Account{Name: "alice", UID: 1001, Password: "!", Expires: 1}, plan.Revoked, 1},
+		"opened-by-others":     {plan.Revoked, plan.Account{Name: "alice", UID: 20001, Password: "*"}, nil, plan.Present, 1},
+		"closed":               {plan.Revoked, plan.Account{Name: "alice", UID: 20001, Password: "!", Expires: 1}, nil, plan.Revoked, 0},
+		"closing-cut-off":      {plan.Present, plan.Account{Name: "alice", UID: 20001, Password: "!", Expires: 1}, mayEnter, plan.Present, 0},
+		"making-cut-off":       {plan.Intended, plan.Account{Name: "alice", UID: 20001, Password: "*"}, mayEnter, plan.Present, 1},
+		"another's-now":        {plan.Revoked, plan.Account{Name: "alice", UID: 1001, Password: "!", Expires: 1}, nil, plan.Revoked, 0},
+		"removed":              {plan.Present, plan.Account{}, nil, plan.Present, 0},
+		"removed-from-under":   {plan.Present, plan.Account{}, mayEnter, plan.Present, 1},
+		"removed-uid-of-other": {plan.Present, plan.Account{}, []authz.Grant{{Username: alice, UID: 20002}}, plan.Present, 0},
 	} {
 		t.Run(situation, func(t *testing.T) {
 			l := plan.NewLedger()
 			l.Accounts[alice] = plan.Owned{UID: 20001, State: test.was, Adopted: []string{keyOther}}
-			have := plan.State{Accounts: map[string]plan.Account{"alice": test.account}}
-			l.Closed(have)
+			have := plan.State{Accounts: map[string]plan.Account{test.account.Name: test.account}}
+			if forgot := l.Closed(have, test.granted); forgot != (test.keys == 0) {
+				t.Errorf("it says that it forgot keys: %t", forgot)
+			}
 			changed := l.Settle(have)
 			if got := l.Accounts[alice]; got.State != test.state || len(got.Adopted) != test.keys || changed != (test.was != test.state) {
 				t.Errorf("the ledger says %+v, changed: %t", got, changed)

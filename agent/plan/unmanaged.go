@@ -277,15 +277,24 @@ func (l *Ledger) Disown() (changed bool) {
 	return changed
 }
 
-// Closed forgets the adopted keys of accounts that are found closed: a kill may have come
-// between closing one and the record of it, and a later grant must not find its keys
-// (requirement R31).
-func (l *Ledger) Closed(have State) {
+// Closed forgets the adopted keys of accounts that are found closed, or not found and
+// nobody's: a kill may have come between closing one and the record of it, or somebody
+// removed it, and a later grant must not find its keys (requirement R31). It says whether
+// there were any.
+func (l *Ledger) Closed(have State, grants []authz.Grant) (changed bool) {
 	for user, own := range l.Accounts {
-		if a, found := have.Accounts[user.String()]; found && a.UID == uint32(own.UID) && a.Locked() {
-			l.disown(user)
+		if len(own.Adopted) > 0 && own.closed(have, user, grants) {
+			changed = l.disown(user) || changed
 		}
 	}
+	return changed
+}
+
+func (o Owned) closed(have State, user authz.Username, grants []authz.Grant) bool {
+	if a, found := have.Accounts[user.String()]; found && a.UID == uint32(o.UID) {
+		return a.Locked()
+	}
+	return !slices.ContainsFunc(grants, func(g authz.Grant) bool { return g.Username == user && g.UID == o.UID })
 }
 
 func (l *Ledger) disown(user authz.Username) bool {
