@@ -102,7 +102,9 @@ func (a *Agent) end(completed bool) {
 	t.Working = false
 	if completed {
 		*t = t.Completed(t.Bundle)
-		t.Quarantined = ""
+		if !a.breaker.aside { // the last good one says nothing of the one that is set aside
+			t.Quarantined = ""
+		}
 		if err := a.Cache.SaveGoodBundle(a.sealed); err != nil {
 			a.Log.Warn("the last good bundle is an older one", "reason", err)
 		} else {

@@ -285,6 +285,35 @@ func TestBreaker_TakenMeanwhile(t *testing.T) {
 	})
 }
 
+// TestBreaker_GoodEndsNothing: a pass with the last good bundle, also where it is not known
+// any more that it is one, leaves the newest in its quarantine.
+func TestBreaker_GoodEndsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for _, serial := range []int64{7, 8} {
+			w.issue(bundleOf(serial))
+			w.machine.breaks(onStep(plan.OpCreateAccount, "mallory"))
+			stop := w.run()
+			later(interval)
+			stop()
+		}
+		trial, err := w.dir.Trial()
+		must(t, err)
+		trial.Good, trial.Quarantined = "", hashOfStored(w)
+		must(t, w.dir.SaveTrial(trial))
+		w.machine.breaks(nil)
+		for range 2 {
+			stop := w.run()
+			later(interval)
+			stop()
+			trial, err := w.dir.Trial()
+			if err != nil || trial.Quarantined != hashOfStored(w) || trial.Good == "" || w.machine.may("mallory") != "" {
+				t.Errorf("%+v, %v, mallory has %q", trial, err, w.machine.may("mallory"))
+			}
+		}
+	})
+}
+
 func hashOfStored(w *world) string {
 	sealed, err := w.dir.Bundle()
 	must(w.t, err)

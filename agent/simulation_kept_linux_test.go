@@ -38,6 +38,7 @@ func keptSeeds() []keptSeed {
 		{"marks-keep-the-account-closed", 1795345525893619705, "who damaged our marks in his home was not let in again with a later grant"},
 		{"forgotten-over-its-lines", 1795348293355605028, "an account was removed while lines in its home lingered, and the next grant brought them back"},
 		{"adopted-key-outlives-the-account", 1795348714932520082, "a key from a home came back with a later grant, because others had removed the account before it was closed"},
+		{"good-one-ends-the-quarantine", 1795349446561935169, "a pass with the last good bundle took the newest one out of its quarantine"},
 		{"by-hand-undone-from-the-last-good", 1795344809723041392, "the agent, its newest bundle set aside, undid what apply had taken by hand"},
 		{"opened-over-a-line-that-goes", 1795342441184274379, "an account was made anew over a line in its home that should have gone and had not"},
 	}
