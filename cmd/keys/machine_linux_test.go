@@ -199,7 +199,6 @@ func inMachineProgram(t *testing.T) {
 			t.Errorf("output %q, %v", out, err)
 		}
 	})
-	t.Run("among-100000-users", amongMany)
 	t.Run("file-not-readable", func(t *testing.T) {
 		cmd := asHook(question...)
 		cmd.SysProcAttr.Credential.Gid = 20001
@@ -221,42 +220,6 @@ func inMachineProgram(t *testing.T) {
 			t.Errorf("took %v: refused by the deadline, not at once", took)
 		}
 	})
-}
-
-// amongMany holds R153 in part and T-L13 in part: what the hook asks the kernel about the
-// folder of key files and all in it is the same among a hundred thousand files as for the
-// only one.
-func amongMany(t *testing.T) {
-	const many = 100_000
-	asked := func() string {
-		out := "/var/lib/hook/trace"
-		cmd := exec.Command(lookTool("strace"), "-f", "-qq", "-y", "-e", "trace=%file,%desc", "-o", out, program, "alice", "20001", typ, keyA)
-		if answer, err := cmd.CombinedOutput(); err != nil || string(answer) != lineA {
-			t.Fatalf("output %q, %v", answer, err)
-		}
-		trace, err := os.ReadFile(out)
-		must(t, err)
-		var about strings.Builder
-		for line := range strings.Lines(string(trace)) {
-			_, call, _ := strings.Cut(line, " ")
-			name, _, begins := strings.Cut(strings.TrimSpace(call), "(")
-			if begins && !strings.HasPrefix(name, "<") && strings.Contains(call, keyFolder) {
-				about.WriteString(name + "\n")
-			}
-		}
-		return about.String()
-	}
-	few := asked()
-	must(t, os.WriteFile("/var/lib/hook/another", []byte(fileOfA), 0o640))
-	for i := range many {
-		must(t, os.Link("/var/lib/hook/another", fmt.Sprintf("%s/many%05d", keyFolder, i)))
-	}
-	if got := asked(); got != few || !strings.Contains(few, "read\n") {
-		t.Errorf("among %d it asks\n%salone\n%s", many, got, few)
-	}
-	for i := range many {
-		must(t, os.Remove(fmt.Sprintf("%s/many%05d", keyFolder, i)))
-	}
 }
 
 func wantFault(t *testing.T, cmd *exec.Cmd, status int, text string) {

@@ -12,14 +12,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// inMachineTrace holds R59, R62 and T-H5 in part: what the program that ships asks of
-// the kernel, run as its user, from where it begins to the end. It opens the account's
-// file and, for a key that is not in it, the one in which root may have kept another's
-// command; it connects to nothing, starts nothing, locks nothing, lists no folder, and
-// says nothing of a key or an account that it does not know. A hundred thousand accounts
-// make no difference to that; what they make to the time is P4 of the measurements. That
-// it drops groups stdoutNeverRead shows, that its user has no other role testHookUser of
-// agent/host, and what it is linked of checkHook of the laws.
+// inMachineTrace holds R59, R62, R153 in part, T-H5 in part and T-L13 in part: what the
+// program that ships asks of the kernel, run as its user, from where it begins to the end.
+// It opens the account's file and, for a key that is not in it, the one in which root may
+// have kept another's command; it connects to nothing, starts nothing, locks nothing, lists
+// no folder, and says nothing of a key or an account that it does not know. A hundred
+// thousand accounts make no difference to that; what they make to the time is P4 of the
+// measurements. That it drops groups stdoutNeverRead shows, that its user has no other role
+// testHookUser of agent/host, and what it is linked of checkHook of the laws.
 func inMachineTrace(t *testing.T) {
 	need(t, lookTool("strace") != "", "strace (package strace)")
 	const open = "geteuid\nopenat " + keyFolder
