@@ -45,7 +45,8 @@ it takes back with =false: --ssh=false.
   deploy    see it and deploy to it
   manage    everything with it but to clone it: permissions and join tokens too
 
-With --sudo-command sudo is limited to the commands given, which replace those before.
+With --sudo-command, beside --sudo, sudo is limited to the commands given, which replace
+those before.
 Each is the absolute path of a program, and then the arguments it may be run with,
 exactly these; without arguments it may be run without any. There are no wildcards.
 Limit sudo to programs made for it: a shell, an editor, a pager or an interpreter, and
@@ -113,6 +114,9 @@ func (p *permissionFlags) request(f *pflag.FlagSet, now time.Time) (req controlp
 			if _, err := authz.ParseCommand(text); err != nil {
 				return req, cli.Usage("it looks like '/usr/bin/systemctl restart nginx'", "--sudo-command %q: %v", text, err)
 			}
+		}
+		if !p.sudo {
+			return req, cli.Usage("add --sudo", "--sudo-command limits sudo and does not give it")
 		}
 		req.SudoCommands = &p.commands
 	}
