@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"latchkey/agent"
+	"latchkey/agent/cache"
 	"latchkey/agent/plan"
 	"latchkey/authz/wire"
 )
@@ -251,23 +252,32 @@ func TestBreaker_AnotherBetween(t *testing.T) {
 	})
 }
 
+// setAside is a world in which bundle 7 was completed and 8, the newest, is set aside, with
+// the agent's record of it changed.
+func setAside(t *testing.T, change func(*cache.Trial)) *world {
+	t.Helper()
+	w := newWorld(t)
+	for _, serial := range []int64{7, 8} {
+		w.issue(bundleOf(serial))
+		w.machine.breaks(onStep(plan.OpCreateAccount, "mallory"))
+		stop := w.run()
+		later(interval)
+		stop()
+	}
+	trial, err := w.dir.Trial()
+	must(t, err)
+	trial.Quarantined = hashOfStored(w)
+	change(&trial)
+	must(t, w.dir.SaveTrial(trial))
+	w.machine.breaks(nil)
+	return w
+}
+
 // TestBreaker_TakenMeanwhile: what root takes by hand while the newest bundle is set aside
 // is worked with from then on, and not undone from the last good one.
 func TestBreaker_TakenMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		for _, serial := range []int64{7, 8} {
-			w.issue(bundleOf(serial))
-			w.machine.breaks(onStep(plan.OpCreateAccount, "mallory"))
-			stop := w.run()
-			later(interval)
-			stop()
-		}
-		trial, err := w.dir.Trial()
-		must(t, err)
-		trial.Quarantined = hashOfStored(w)
-		must(t, w.dir.SaveTrial(trial))
-		w.machine.breaks(nil)
+		w := setAside(t, func(*cache.Trial) {})
 		a, byHand := w.agent(), w.agent()
 		must(t, errors.Join(a.Load(), byHand.Load()))
 		report, err := a.Pass(t.Context())
@@ -289,19 +299,7 @@ func TestBreaker_TakenMeanwhile(t *testing.T) {
 // any more that it is one, leaves the newest in its quarantine.
 func TestBreaker_GoodEndsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		for _, serial := range []int64{7, 8} {
-			w.issue(bundleOf(serial))
-			w.machine.breaks(onStep(plan.OpCreateAccount, "mallory"))
-			stop := w.run()
-			later(interval)
-			stop()
-		}
-		trial, err := w.dir.Trial()
-		must(t, err)
-		trial.Good, trial.Quarantined = "", hashOfStored(w)
-		must(t, w.dir.SaveTrial(trial))
-		w.machine.breaks(nil)
+		w := setAside(t, func(trial *cache.Trial) { trial.Good = "" })
 		for range 2 {
 			stop := w.run()
 			later(interval)

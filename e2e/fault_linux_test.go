@@ -278,9 +278,11 @@ func (x *faulty) suffer(f fault) {
 func (x *faulty) meet(f fault) (r injected, now image) {
 	x.t.Helper()
 	var next *exec.Cmd
+	var said strings.Builder
 	a := &answerer{program: agentProgram, fault: f, stopped: func() {
 		now = x.look()
 		next = x.machine.Command(x.t.Context(), agentProgram, "apply")
+		next.Stdout, next.Stderr = &said, &said
 		if err := next.Start(); err != nil {
 			x.isWrong("the next apply: %v", err)
 			next = nil
@@ -292,7 +294,7 @@ func (x *faulty) meet(f fault) (r injected, now image) {
 	}
 	if next != nil {
 		if err := next.Wait(); err != nil {
-			x.isWrong("an apply beside a stopped one: %v", err)
+			x.isWrong("an apply beside a stopped one: %v\n%s", err, &said)
 		}
 	}
 	return r, now
