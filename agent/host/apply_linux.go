@@ -280,7 +280,7 @@ func (h *Host) createHookUser(ctx context.Context, name string) error {
 // is *, which no password matches and which, unlike !, sshd does not take for a
 // locked account (requirement R25). What an earlier run left half made goes first.
 func (h *Host) createAccount(ctx context.Context, s plan.Step) error {
-	before, err := lookAccounts()
+	before, err := lookToMake(ctx, s)
 	if err == nil {
 		err = before.taken(s)
 	}

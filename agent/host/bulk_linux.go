@@ -48,7 +48,7 @@ func (h *Host) writeAll(steps []plan.Step) []error {
 func (h *Host) createAccounts(ctx context.Context, steps []plan.Step) []error {
 	var errs []error
 	for len(steps) > 0 {
-		now, err := lookAccounts()
+		now, err := lookToMake(ctx, steps...)
 		if err != nil {
 			return append(errs, slices.Repeat([]error{err}, len(steps))...)
 		}

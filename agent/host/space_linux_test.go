@@ -118,6 +118,7 @@ var spaceTests = map[string]func(*testing.T, *space){
 	"scheduled-faults": testScheduledFaults,
 	"linger":           testLinger,
 	"lock":             testLock,
+	"outlive":          testOutlive,
 	"processes":        testProcesses,
 	"hook":             testHook,
 	"hook-user":        testHookUser,

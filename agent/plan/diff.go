@@ -243,14 +243,17 @@ func (d *differ) give() {
 
 func (d *differ) giveAccount(g authz.Grant) {
 	account, exists := d.have.Accounts[g.Username.String()]
+	own := d.owned.Accounts[g.Username]
+	begun := own.State == Intended && own.UID == g.UID
 	if !exists {
-		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID, Shell: d.shell()})
+		// What makes it may be under way yet: a tool outlives an agent that is killed.
+		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID, Shell: d.shell(), Again: begun})
 		return
 	}
 	why := d.wrong(account, g)
 	switch {
 	case why == "":
-	case d.owned.Accounts[g.Username].State == Intended && !d.homeOf(g.Username, g.UID):
+	case begun && !d.homeOf(g.Username, g.UID):
 		// With a home it may be in use, and only the record of its making was cut short.
 		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID, Shell: d.shell(), Again: true, Why: "its making was cut short, " + why})
 	case d.removalBegun(account, g):

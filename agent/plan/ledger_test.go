@@ -158,3 +158,41 @@ func TestLedger_found(t *testing.T) {
 		})
 	}
 }
+
+// TestDiff_begun: an account whose making was begun may be there by the time of the step,
+// and is ours then. One that was never begun, was made, or is another user's is not.
+func TestDiff_begun(t *testing.T) {
+	t.Parallel()
+	alice := mustName(t, "alice")
+	for name, c := range map[string]struct {
+		owned plan.Owned
+		want  bool
+	}{
+		"new":              {},
+		"begun":            {plan.Owned{UID: 20001, State: plan.Intended}, true},
+		"begun-for-others": {plan.Owned{UID: 20002, State: plan.Intended}, false},
+		"made":             {plan.Owned{UID: 20001, State: plan.Present}, false},
+		"revoked":          {plan.Owned{UID: 20001, State: plan.Revoked}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			owned := plan.NewLedger()
+			if c.owned.UID != 0 {
+				owned.Accounts[alice] = c.owned
+			}
+			p := plan.Diff(fresh(), plan.Desired{Grants: []authz.Grant{grant(t, "alice", 20001, false)}}, owned, layout)
+			made := 0
+			for _, s := range p.Steps {
+				if s.Op == plan.OpCreateAccount {
+					made++
+					if s.Again != c.want {
+						t.Errorf("%s is made again: %t", s, s.Again)
+					}
+				}
+			}
+			if made != 1 {
+				t.Errorf("the plan is\n%s", p)
+			}
+		})
+	}
+}

@@ -113,8 +113,8 @@ type Step struct {
 	Closed bool
 	// Jobs are the crontabs and at jobs to take away, Path the folder to keep them in.
 	Jobs []string
-	// Again says that OpCreateAccount has begun before: an account of that name and
-	// uid that is there is ours.
+	// Again says that OpCreateAccount has begun before, and may be going on: an account of
+	// that name and uid that is there is ours.
 	Again bool
 	Attr  Attr
 	Mode  KeysMode // OpWriteSSHD
