@@ -189,6 +189,10 @@ func bugsOfMemory() []simBug {
 			}
 			return do(s)
 		}},
+		{name: "forgets-what-was-begun", do: func(h *simHost, s plan.Step, do step) error {
+			s.Again = s.Again && s.String() != h.s.pass.late
+			return do(s)
+		}},
 		{name: "takes-a-rollback", start: loses("bundle", "seen.json")},
 		{name: "forgets-what-it-holds", start: loses("bundle.held")},
 		{name: "takes-what-is-to-be-held", start: func(_ *sim, a *agent.Agent) { a.TakeRemovals = true }},

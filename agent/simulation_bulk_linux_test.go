@@ -23,6 +23,7 @@ func (h *simHost) ApplyAll(ctx context.Context, steps []plan.Step) []error {
 		}
 		return errs
 	}
+	h.toolEnds()
 	h.s.point("before the steps")
 	var views []stepView
 	for _, s := range steps {

@@ -28,9 +28,10 @@ type simPass struct {
 	// Whose setting up went wrong, "" for everybody's.
 	unfinished map[string]bool
 	faulty     bool
-	noSudo     bool // an account was said to be made and is not there
-	done       bool // a step was done
-	proved     bool // the login hook was asked
+	noSudo     bool   // an account was said to be made and is not there
+	done       bool   // a step was done
+	proved     bool   // the login hook was asked
+	late       string // the step that a tool of an earlier agent did meanwhile
 }
 
 func newSimPass() simPass {

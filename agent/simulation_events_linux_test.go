@@ -16,6 +16,7 @@ import (
 
 // event lets one thing happen, and the agent notice it as it would.
 func (s *sim) event() {
+	s.host.toolEnds()
 	switch what := s.rng.IntN(100); {
 	case what < 25:
 		for range 1 + s.rng.IntN(3) {
@@ -65,7 +66,8 @@ func (s *sim) event() {
 		s.host.blind, s.host.dirty = s.rng.IntN(3), s.rng.IntN(3)
 	case what < 84:
 		s.killIn = 1 + s.rng.IntN(60)
-		s.say("will be killed in %d points", s.killIn)
+		s.killTool = s.killIn%2 == 0
+		s.say("will be killed in %d points, when an account is made: %t", s.killIn, s.killTool)
 		s.wakes()
 	case what < 85:
 		s.killLoop = 1 + s.rng.IntN(5)

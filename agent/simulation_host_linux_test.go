@@ -38,7 +38,8 @@ type simHost struct {
 	dirty  int // how often cleaning does
 	// Others made a rule that goes before ours: sudo does not agree with what we write.
 	overrides  bool
-	hookBroken bool // the login hook answers nothing
+	hookBroken bool       // the login hook answers nothing
+	late       *plan.Step // its tool goes on after the agent that started it was killed
 }
 
 func newSimHost(s *sim) *simHost {
@@ -116,7 +117,8 @@ func (h *simHost) Apply(_ context.Context, step plan.Step) error {
 	if h.s.mischief > 0 && h.s.rng.Float64() < h.s.mischief {
 		h.s.otherTool() // between the agent's look and its step
 	}
-	h.s.point("before the step")
+	h.toolEnds()
+	h.begins(step)
 	if !h.s.pass.disturbed && !h.s.pass.faulty {
 		h.promised(step)
 	}
@@ -125,8 +127,38 @@ func (h *simHost) Apply(_ context.Context, step plan.Step) error {
 	err := h.s.bug.apply(h, step, h.try)
 	h.s.say("  step %s: %v", step, err)
 	h.s.after(step, before, err)
+	if step.Op == plan.OpCreateAccount && err != nil && step.String() == h.s.pass.late && !h.s.pass.faulty && h.s.mischief == 0 {
+		h.s.violate("Z8: %s: %v, and a tool that outlived its agent had done it", step, err)
+	}
 	h.s.point("after the step")
 	return err
+}
+
+// begins is where the tool of a step starts. If the agent is killed there, one that makes an
+// account goes on.
+func (h *simHost) begins(step plan.Step) {
+	if step.Op == plan.OpCreateAccount {
+		h.late = &step
+		if h.s.killTool && h.s.loop != nil {
+			h.s.killIn, h.s.killTool = 1, false
+		}
+	}
+	h.s.point("before the step")
+	h.late = nil
+}
+
+// toolEnds lets the tool that outlived its agent do its work.
+func (h *simHost) toolEnds() {
+	late := h.late
+	if h.late = nil; late == nil {
+		return
+	}
+	h.s.pass.disturbed = true
+	err := h.do(*late)
+	h.s.say("  a tool outlived its agent: %s: %v", late, err)
+	if err == nil {
+		h.s.pass.late = late.String()
+	}
 }
 
 // try is Apply without the checks.

@@ -52,6 +52,7 @@ type sim struct {
 
 	noise, mischief float64 // how often a call goes wrong, or another tool works between steps
 	killIn          int     // points until the agent is killed; 0: not
+	killTool        bool    // it is killed when next a tool that makes an account starts
 	killLoop        int     // how many starts it will not survive
 	crashes         map[*simBundle]int
 	full, frozen    bool
@@ -308,6 +309,7 @@ func (s *sim) died() {
 	s.stored()
 	s.startAt = time.Now().Add(time.Second + s.upTo(time.Minute))
 	if s.one(6) { // it is left down, and people go on
+		s.host.toolEnds()
 		s.startAt = time.Now().Add(s.upTo(2 * 24 * time.Hour))
 		s.people()
 	}
@@ -330,6 +332,7 @@ func (s *sim) look(due bool) {
 
 // ask asks once, and passes when there is cause.
 func (s *sim) ask(due *bool) {
+	s.host.toolEnds()
 	var err error
 	back := false
 	answered := s.plane.answered
@@ -370,7 +373,8 @@ func (s *sim) lookNow(due bool) {
 // quiet ends all faults and expects everything to become right.
 func (s *sim) quiet() {
 	s.say("quiet")
-	s.noise, s.mischief, s.killIn, s.killLoop = 0, 0, 0, 0
+	s.host.toolEnds()
+	s.noise, s.mischief, s.killIn, s.killTool, s.killLoop = 0, 0, 0, false, 0
 	s.host.faults, s.host.blind, s.host.dirty = nil, 0, 0
 	s.host.overrides, s.host.hookBroken = false, false
 	s.plane.recovers()
