@@ -64,20 +64,14 @@ func kindsOf(call string) []string {
 // TestFault_Apply holds T-F7 with TestKill_Calls, and T-F9 and T-F18 for the whole program:
 // each system call of an apply that takes access from some, gives it to others and repairs
 // what was changed is made to fail in turn, and the program is killed before it, or stopped
-// after it, joined by the next one, and killed. Every managed file is the old one or the new one, those
-// whom the fault does not concern get what is theirs, the failure is told, and the
-// next apply comes to the same end as one without a fault.
+// after it, joined by the next one, and killed. Every managed file is the old one or the new
+// one, those whom the fault does not concern get what is theirs, the failure is told, and
+// the next apply comes to the same end as one without a fault.
 func TestFault_Apply(t *testing.T) {
 	t.Parallel()
 	machines := []*faulty{newFaulty(t, 0), newFaulty(t, 1)}
 	all := machines[0].faults()
-	chosen := all
-	if text := os.Getenv("LATCHKEY_FAULT"); text != "" {
-		only := regexp.MustCompile(text)
-		chosen = slices.DeleteFunc(slices.Clone(all), func(f fault) bool { return !only.MatchString(f.String()) })
-	} else if os.Getenv("LATCHKEY_LONG") == "" {
-		chosen = sample(all, faultsInCI, faultSeed)
-	}
+	chosen := choose(all, faultsInCI)
 	t.Run("on", func(t *testing.T) {
 		for i, x := range machines {
 			t.Run(x.name, func(t *testing.T) {
@@ -106,6 +100,18 @@ func TestFault_Apply(t *testing.T) {
 
 // notMet is the outcome of a fault at a call that was not made in that run.
 const notMet = "not met"
+
+// choose gives the faults that a run tries, n of them in CI.
+func choose(all []fault, n int) []fault {
+	if text := os.Getenv("LATCHKEY_FAULT"); text != "" {
+		only := regexp.MustCompile(text)
+		return slices.DeleteFunc(slices.Clone(all), func(f fault) bool { return !only.MatchString(f.String()) })
+	}
+	if os.Getenv("LATCHKEY_LONG") != "" {
+		return all
+	}
+	return sample(all, n, faultSeed)
+}
 
 // sample chooses n faults with a seed: first one of each kind for each call, then one
 // for each thing that a call changes, then any.

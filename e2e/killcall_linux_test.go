@@ -77,7 +77,7 @@ func (k *killed) suffer(s stage, kept string) {
 			all = append(all, fault{at: at, kind: kill}, fault{at: at, kind: stop})
 		}
 	}
-	chosen := chosenKills(all)
+	chosen := choose(all, killsInCI)
 	missed := 0
 	for _, f := range chosen {
 		k.run(k.name, "sh", "-c", holdSSHD+"rm -rf "+state+"; cp -a "+kept+"/. /")
@@ -117,18 +117,6 @@ func (k *killed) suffer(s stage, kept string) {
 			k.t.Errorf("%s is %q in the end, want %q", user, got, want)
 		}
 	}
-}
-
-// chosenKills are those of a run of the tests.
-func chosenKills(all []fault) []fault {
-	if text := os.Getenv("LATCHKEY_FAULT"); text != "" {
-		only := regexp.MustCompile(text)
-		return slices.DeleteFunc(slices.Clone(all), func(f fault) bool { return !only.MatchString(f.String()) })
-	}
-	if os.Getenv("LATCHKEY_LONG") != "" {
-		return all
-	}
-	return sample(all, killsInCI, faultSeed)
 }
 
 // begin runs the command with a fault; a stopped one is killed after look has returned.

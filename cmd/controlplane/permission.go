@@ -46,9 +46,8 @@ it takes back with =false: --ssh=false.
   manage    everything with it but to clone it: permissions and join tokens too
 
 With --sudo-command, beside --sudo, sudo is limited to the commands given, which replace
-those before.
-Each is the absolute path of a program, and then the arguments it may be run with,
-exactly these; without arguments it may be run without any. There are no wildcards.
+those before. Each is the absolute path of a program, and then the arguments it may be run
+with, exactly these; without arguments it may be run without any. There are no wildcards.
 Limit sudo to programs made for it: a shell, an editor, a pager or an interpreter, and
 much else that can start programs or write files, gives all of root away; and so does a
 program that the user can change.
