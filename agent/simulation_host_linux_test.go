@@ -153,7 +153,7 @@ func (h *simHost) toolEnds() {
 	if h.late = nil; late == nil {
 		return
 	}
-	h.s.pass.disturbed = true
+	h.s.pass.disturbed, h.s.pass.unmade[late.User.String()] = true, true
 	err := h.do(*late)
 	h.s.say("  a tool outlived its agent: %s: %v", late, err)
 	if err == nil {

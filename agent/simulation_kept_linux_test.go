@@ -41,5 +41,6 @@ func keptSeeds() []keptSeed {
 		{"good-one-ends-the-quarantine", 1795349446561935169, "a pass with the last good bundle took the newest one out of its quarantine"},
 		{"by-hand-undone-from-the-last-good", 1795344809723041392, "the agent, its newest bundle set aside, undid what apply had taken by hand"},
 		{"opened-over-a-line-that-goes", 1795342441184274379, "an account was made anew over a line in its home that should have gone and had not"},
+		{"made-after-it-was-forgotten", 1795357551673650505, "an agent was killed while a tool made an account, the next one had another uid for the name, and the ledger forgot what the tool then made"},
 	}
 }

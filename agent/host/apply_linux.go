@@ -384,6 +384,9 @@ func (h *Host) repair(ctx context.Context, s plan.Step) error {
 
 // deleteAccount removes account and private group and keeps the home.
 func (h *Host) deleteAccount(ctx context.Context, s plan.Step) error {
+	if err := awaitUnmade(ctx, s); err != nil {
+		return err
+	}
 	if err := ours(s); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -410,6 +413,9 @@ func (h *Host) dropGroup(ctx context.Context, s plan.Step) error {
 // that there is more to do. Both folders are in root's own folder, so no user can put
 // a link in the way.
 func (h *Host) retire(ctx context.Context, s plan.Step) error {
+	if err := awaitUnmade(ctx, s); err != nil {
+		return err
+	}
 	if err := notTaken(s); err != nil {
 		return err
 	}

@@ -22,6 +22,16 @@ func lookToMake(ctx context.Context, steps ...plan.Step) (looked, error) {
 	return lookAccounts()
 }
 
+// awaitUnmade does so before an account is removed that is not there: it may be made yet, and
+// the ledger is to forget it.
+func awaitUnmade(ctx context.Context, s plan.Step) error {
+	_, found, err := account(s.User.String())
+	if err != nil || found {
+		return err
+	}
+	return awaitMakers(ctx)
+}
+
 // awaitMakers waits until those tools of root have ended that make accounts and run now.
 // They get as long as ours do. None is missed: until it is the tool the new process has the
 // files of the one that started it, and with them the lock of the pass (flock(2)).

@@ -16,7 +16,7 @@ import (
 
 // testOutlive holds T-F7 for the tools: one that goes on when its agent was killed, and
 // makes an account after the next agent has looked, is let end, and what it made is taken
-// for what was asked. Who was not begun before does not wait for it.
+// for what was asked; nor is it taken to be gone before. Who was not begun does not wait.
 func testOutlive(t *testing.T, s *space) {
 	bob := named(t, "bob", 1999, false)
 	for number, grants := range map[string][]authz.Grant{"alone": {named(t, "alice", 1998, false)}, "many": crowd(t, 40)} {
@@ -33,9 +33,10 @@ func testOutlive(t *testing.T, s *space) {
 			defer func() { s.Run = nil }()
 			short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
-			for i, err := range s.ApplyAll(short, accounts) {
+			gone := plan.Step{Op: plan.OpRetire, User: grants[0].Username, UID: grants[0].UID, Home: "/home/old"}
+			for i, err := range append(s.ApplyAll(short, accounts), s.Apply(short, gone)) {
 				if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "useradd (process ") {
-					t.Errorf("%s while the tool is there: %v", accounts[i], err)
+					t.Errorf("%s while the tool is there: %v", append(accounts, gone)[i], err)
 				}
 			}
 			if len(*called) != 0 {

@@ -114,14 +114,16 @@ func (d *differ) admit() {
 }
 
 // waits reports whether the account of an earlier user of the name has to go first, or
-// what is left of it where others removed it or its removal was cut short.
+// what is left of it where others removed it or its removal was cut short, or what may be
+// made of it yet where its making was.
 func (d *differ) waits(g authz.Grant) bool {
 	if account, exists := d.have.Accounts[g.Username.String()]; exists {
 		return account.UID != uint32(g.UID)
 	}
 	own, ours := d.owned.Accounts[g.Username]
 	group, left := d.have.Groups[g.Username.String()]
-	return ours && own.UID != g.UID && (d.homeOf(g.Username, own.UID) || left && group.GID == uint32(own.UID))
+	mayCome := own.State == Intended && len(d.holders().uids[uint32(own.UID)]) == 0
+	return ours && own.UID != g.UID && (mayCome || d.homeOf(g.Username, own.UID) || left && group.GID == uint32(own.UID))
 }
 
 // homeOf reports whether the home is a folder and the uid's.
