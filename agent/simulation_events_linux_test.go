@@ -66,7 +66,7 @@ func (s *sim) event() {
 		s.host.blind, s.host.dirty = s.rng.IntN(3), s.rng.IntN(3)
 	case what < 84:
 		s.killIn = 1 + s.rng.IntN(60)
-		s.killTool = s.killIn%2 == 0
+		s.killTool = s.killIn%2 == 0 && !s.toolsEnd
 		s.say("will be killed in %d points, when an account is made: %t", s.killIn, s.killTool)
 		s.wakes()
 	case what < 85:

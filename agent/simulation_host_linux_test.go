@@ -137,7 +137,7 @@ func (h *simHost) Apply(_ context.Context, step plan.Step) error {
 // begins is where the tool of a step starts. If the agent is killed there, one that makes an
 // account goes on.
 func (h *simHost) begins(step plan.Step) {
-	if step.Op == plan.OpCreateAccount {
+	if step.Op == plan.OpCreateAccount && !h.s.toolsEnd {
 		h.late = &step
 		if h.s.killTool && h.s.loop != nil {
 			h.s.killIn, h.s.killTool = 1, false
@@ -287,7 +287,7 @@ func (h *simHost) refuses(step plan.Step) error {
 	case plan.OpWriteBlock, plan.OpTakeBlock, plan.OpQuarantine, plan.OpAdopt, plan.OpRemoveHome:
 		return h.refusesHome(step, account, exists)
 	case plan.OpCreateAccount:
-		again := exists && step.Again && account.UID == uint32(step.UID) && h.state.Processes[step.UID] == 0
+		again := exists && step.Again && account.UID == uint32(step.UID) && (h.finished(step, account) || h.state.Processes[step.UID] == 0)
 		if !again && (exists || h.uidTaken(step.UID)) {
 			return errTool
 		}
@@ -327,6 +327,12 @@ func (h *simHost) refuses(step plan.Step) error {
 		}
 	}
 	return nil
+}
+
+// finished reports whether an account is as a step asks for, and is not made again.
+func (h *simHost) finished(step plan.Step, a plan.Account) bool {
+	return a.Password == "*" && a.Expires == 0 && a.Shell == step.Shell && a.Home == layout.Home(step.User) && a.GID == uint32(step.UID) &&
+		slices.Contains(a.Groups, layout.MarkerGroup) && h.state.Homes[a.Home] == plan.Folder{Real: true, UID: uint32(step.UID)}
 }
 
 // refusesHome is refuses for what is done in a home.

@@ -32,7 +32,7 @@ func TestSimulation(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	if text := os.Getenv("LATCHKEY_SEED"); text != "" {
-		seed, err := strconv.ParseUint(text, 10, 64)
+		seed, err := seedOf(text)
 		must(t, err)
 		s := simulate(t, seed, simBug{}, simDays, true)
 		t.Logf("%s\n%s", strings.Join(s.trace, "\n"), s.broken)
@@ -53,7 +53,7 @@ func TestSimulation(t *testing.T) {
 			t.Run(strconv.Itoa(i), func(t *testing.T) {
 				t.Parallel()
 				for n := next.Add(1) - 1; n < count && !t.Failed(); n = next.Add(1) - 1 {
-					s := simulated(t, first+n)
+					s := simulated(t, simSeed{seed: first + n})
 					passes.Add(uint64(s.passes))
 					steps.Add(uint64(s.steps))
 					kills.Add(uint64(s.kills))
@@ -80,8 +80,8 @@ func TestSimulation_Kept(t *testing.T) {
 	for _, k := range keptSeeds() {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
-			if simulated(t, k.seed); t.Failed() {
-				t.Errorf("it was kept because %s", k.why)
+			if simulated(t, simSeed{k.seed, k.toolsEnd}); t.Failed() {
+				t.Errorf("LATCHKEY_SEED=%s: it was kept because %s", k.name, k.why)
 			}
 		})
 	}
@@ -89,14 +89,14 @@ func TestSimulation_Kept(t *testing.T) {
 
 // simulated makes one history that must be without a violation, and tells the end of it if
 // it is not.
-func simulated(t *testing.T, seed uint64) *sim {
+func simulated(t *testing.T, seed simSeed) *sim {
 	t.Helper()
 	s := simulate(t, seed, simBug{}, simDays, false)
 	if s.broken != "" {
 		const most = 60
 		again := simulate(t, seed, simBug{}, simDays, true)
-		t.Errorf("seed %d, day %d: %s\nits end:\n%s\nall of it: LATCHKEY_SEED=%d go test -run 'TestSimulation$' -v ./agent", seed, s.lived()+1, s.broken,
-			strings.Join(again.trace[max(0, len(again.trace)-most):], "\n"), seed)
+		t.Errorf("seed %d, day %d: %s\nits end:\n%s\nall of it: LATCHKEY_SEED=%d go test -run 'TestSimulation$' -v ./agent", seed.seed, s.lived()+1, s.broken,
+			strings.Join(again.trace[max(0, len(again.trace)-most):], "\n"), seed.seed)
 	}
 	return s
 }
@@ -106,7 +106,7 @@ func TestSimulation_Repeats(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	for seed := range uint64(3) {
-		one, two := simulate(t, seed, simBug{}, simDays, true), simulate(t, seed, simBug{}, simDays, true)
+		one, two := simulate(t, simSeed{seed: seed}, simBug{}, simDays, true), simulate(t, simSeed{seed: seed}, simBug{}, simDays, true)
 		for i, line := range one.trace {
 			if i >= len(two.trace) || line != two.trace[i] {
 				t.Fatalf("seed %d, line %d: %s", seed, i, line)
@@ -127,7 +127,7 @@ func TestSimulation_FindsBugs(t *testing.T) {
 			t.Parallel()
 			days := 0
 			for seed := range uint64(simTries) {
-				s := simulate(t, seed, bug, simDays, false)
+				s := simulate(t, simSeed{seed: seed}, bug, simDays, false)
 				days += s.lived()
 				if s.broken != "" {
 					t.Logf("found in history %d, after %d days: %s", seed+1, days, s.broken)

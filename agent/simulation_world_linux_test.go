@@ -53,6 +53,7 @@ type sim struct {
 	noise, mischief float64 // how often a call goes wrong, or another tool works between steps
 	killIn          int     // points until the agent is killed; 0: not
 	killTool        bool    // it is killed when next a tool that makes an account starts
+	toolsEnd        bool    // with the agent that started them
 	killLoop        int     // how many starts it will not survive
 	crashes         map[*simBundle]int
 	full, frozen    bool
@@ -155,19 +156,25 @@ func (s *sim) alive(do func()) (lived bool) {
 	return true
 }
 
+// simSeed is what a history is drawn from.
+type simSeed struct {
+	seed     uint64
+	toolsEnd bool // with their agents
+}
+
 // simulate makes the history of a seed and says what was violated in it, and how.
-func simulate(t *testing.T, seed uint64, bug simBug, days int, telling bool) (s *sim) {
+func simulate(t *testing.T, seed simSeed, bug simBug, days int, telling bool) (s *sim) {
 	t.Helper()
 	key := newSigner(t, "cp-1")
 	synctest.Test(t, func(t *testing.T) {
 		runtime.LockOSThread() // never unlocked: the thread ends with its mounts
-		s = &sim{t: t, rng: rand.New(rand.NewPCG(seed, 1)), signer: key, bug: bug, telling: telling,
+		s = &sim{t: t, rng: rand.New(rand.NewPCG(seed.seed, 1)), signer: key, bug: bug, telling: telling, toolsEnd: seed.toolsEnd,
 			clockSure: true, silenceSure: true, memo: simMemo{good: map[string]simFile{}}, crashes: map[*simBundle]int{}}
 		s.mount()
 		func() {
 			defer func() {
 				if why := recover(); why != nil && why != any(violated{}) {
-					panic(fmt.Sprintf("seed %d: %v\n%s", seed, why, strings.Join(s.trace, "\n")))
+					panic(fmt.Sprintf("seed %d: %v\n%s", seed.seed, why, strings.Join(s.trace, "\n")))
 				}
 			}()
 			s.live(days)
