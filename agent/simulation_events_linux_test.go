@@ -158,7 +158,14 @@ func (s *sim) taken(before cache.Seen) {
 	seen, _ := s.dir.Seen()
 	sealed, _ := s.dir.Bundle()
 	b := s.plane.bundleOf(sealed)
-	if seen == before || b == nil || b.epoch != seen.Epoch || b.serial != seen.Serial {
+	if b == nil {
+		return
+	}
+	version := cache.Seen{Epoch: b.epoch, Serial: b.serial}
+	if aside := s.using == nil || before != (cache.Seen{Epoch: s.using.epoch, Serial: s.using.serial}); aside && seen == before {
+		seen = version // it was killed before that was stored, and is found by who does without the newest
+	}
+	if seen == before || version != seen {
 		return
 	}
 	b.byHand = true
