@@ -14,9 +14,9 @@ import (
 	"latchkey/authz"
 )
 
-// testOutlive holds T-F7 for the tools: one that goes on when its agent was killed, and
-// makes an account after the next agent has looked, is let end, and what it made is taken
-// for what was asked; nor is it taken to be gone before. Who was not begun does not wait.
+// testOutlive holds T-F7 in part: a tool that goes on when its agent was killed, and makes an
+// account after the next agent has looked, is let end, and what it made is taken for what
+// was asked; nor is it taken to be gone before. Who was not begun does not wait.
 func testOutlive(t *testing.T, s *space) {
 	bob := named(t, "bob", 1999, false)
 	for number, grants := range map[string][]authz.Grant{"alone": {named(t, "alice", 1998, false)}, "many": crowd(t, 40)} {
