@@ -139,6 +139,7 @@ func (s *sim) takeByHand() {
 	a.TakeRemovals = true
 	s.plane.newest.byHand = true
 	before, _ := s.dir.Seen()
+	held := s.held
 	since, sure, answered := s.silentSince, s.silenceSure, s.plane.answered
 	s.command(func() {
 		if a.Load() == nil && a.Fetch(s.t.Context()) == nil {
@@ -149,6 +150,9 @@ func (s *sim) takeByHand() {
 	})
 	s.silentSince, s.silenceSure = since, sure // of the agent that runs
 	s.taken(before)                            // also where it was killed after that
+	if s.using != nil && held.after(s.using) { // it may be one of a control plane that was rolled back
+		s.held = held
+	}
 	s.wakes()
 }
 
