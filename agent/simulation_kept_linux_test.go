@@ -57,5 +57,6 @@ func keptSeeds() []keptSeed {
 		{"by-hand-undone-from-the-last-good", 1795344809723041392, "the agent, its newest bundle set aside, undid what apply had taken by hand", true},
 		{"opened-over-a-line-that-goes", 1795342441184274379, "an account was made anew over a line in its home that should have gone and had not", true},
 		{"made-after-it-was-forgotten", 1795357551673650505, "an agent was killed while a tool made an account, the next one had another uid for the name, and the ledger forgot what the tool then made", false},
+		{"opened-without-a-home", 1795359203546481275, "whose account was closed before it had a home, and opened by others, was let in again without one", false},
 	}
 }

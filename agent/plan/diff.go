@@ -254,12 +254,12 @@ func (d *differ) giveAccount(g authz.Grant) {
 	}
 	why := d.wrong(account, g)
 	switch {
+	case d.closedHomeless(account, g):
+		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID, Shell: d.shell(), Again: true, Why: "it was closed, and has no home"})
 	case why == "":
 	case begun && !d.homeOf(g.Username, g.UID):
 		// With a home it may be in use, and only the record of its making was cut short.
 		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID, Shell: d.shell(), Again: true, Why: "its making was cut short, " + why})
-	case d.removalBegun(account, g):
-		d.step(Step{Op: OpCreateAccount, User: g.Username, UID: g.UID, Shell: d.shell(), Again: true, Why: "its removal was cut short"})
 	default:
 		d.step(Step{Op: OpRepair, User: g.Username, UID: g.UID, Shell: d.shell(), Why: why})
 	}

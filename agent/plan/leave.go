@@ -75,11 +75,12 @@ func (d *differ) removeHome(a leaver) Step {
 	return s
 }
 
-// removalBegun reports whether a closed account of ours has lost its home, so that its
-// user, who is let in again, needs all of it anew.
-func (d *differ) removalBegun(a Account, g authz.Grant) bool {
+// closedHomeless reports whether an account that we closed, also one that others have opened
+// since, has no home, so that its user, who is let in again, needs all of it anew.
+func (d *differ) closedHomeless(a Account, g authz.Grant) bool {
 	_, home := d.have.Homes[d.layout.Home(g.Username)]
-	return a.Locked() && !home && d.owned.Accounts[g.Username].Before == nil
+	own := d.owned.Accounts[g.Username]
+	return (a.Locked() || own.State == Revoked) && !home && own.Before == nil
 }
 
 // endRemovals removes what is left of homes whose removal was cut short, whatever became

@@ -236,25 +236,34 @@ remove folder /var/lib/latchkey/authorized_keys
 }
 
 // TestDiff_grantedMidway: somebody who is let in again while his removal was under way
-// gets an account and a home anew (requirement R31 in part).
+// gets an account and a home anew (requirement R31 in part), also where others have opened
+// the account since.
 func TestDiff_grantedMidway(t *testing.T) {
-	s, l := settled(t)
-	bob := plan.Desired{Grants: []authz.Grant{grant(t, "bob", 20002, false)}, SSHD: true}
-	apply(t, &s, &l, plan.Diff(s, bob, l, layout))
-	delete(s.Homes, "/home/alice")
-	s.Homes["/home/alice.20001.removed"] = plan.Folder{Real: true, UID: 20001}
-	both := plan.Desired{Grants: append([]authz.Grant{grant(t, "alice", 20001, false)}, bob.Grants...), SSHD: true}
-	p := plan.Diff(s, both, l, layout)
-	want := `
-create account alice (uid 20001): its removal was cut short
+	for name, opened := range map[string]bool{"closed": false, "opened-by-others": true} {
+		t.Run(name, func(t *testing.T) {
+			s, l := settled(t)
+			bob := plan.Desired{Grants: []authz.Grant{grant(t, "bob", 20002, false)}, SSHD: true}
+			account := s.Accounts["alice"]
+			apply(t, &s, &l, plan.Diff(s, bob, l, layout))
+			delete(s.Homes, "/home/alice")
+			s.Homes["/home/alice.20001.removed"] = plan.Folder{Real: true, UID: 20001}
+			if opened {
+				s.Accounts["alice"] = account
+			}
+			both := plan.Desired{Grants: append([]authz.Grant{grant(t, "alice", 20001, false)}, bob.Grants...), SSHD: true}
+			p := plan.Diff(s, both, l, layout)
+			want := `
+create account alice (uid 20001): it was closed, and has no home
 write file /var/lib/latchkey/authorized_keys/alice
 remove home /home/alice.20001.removed of alice (uid 20001)
 `
-	if diff := cmp.Diff(want, "\n"+p.String()); diff != "" {
-		t.Fatalf("plan (-want +got):\n%s", diff)
-	}
-	apply(t, &s, &l, p)
-	if again := plan.Diff(s, both, l, layout); !again.Empty() {
-		t.Errorf("a second plan is not empty:\n%s", again)
+			if diff := cmp.Diff(want, "\n"+p.String()); diff != "" {
+				t.Fatalf("plan (-want +got):\n%s", diff)
+			}
+			apply(t, &s, &l, p)
+			if again := plan.Diff(s, both, l, layout); !again.Empty() {
+				t.Errorf("a second plan is not empty:\n%s", again)
+			}
+		})
 	}
 }
