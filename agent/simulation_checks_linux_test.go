@@ -243,8 +243,12 @@ func (s *sim) note() {
 	if slices.Compare(version[:], s.newest[:]) < 0 && !s.gaveUp(b) {
 		s.violate("I4: bundle %d.%d in use after %v", epoch, serial, s.newest)
 	}
-	if s.using != nil && b != s.using && !b.byHand && s.clockSure && slices.Compare(version[:], []int64{s.using.epoch, s.using.serial}) > 0 &&
-		s.using.mass(b, b.made) && s.using.mass(b, time.Now()) { // it may have been taken before a kill
+	from := s.using
+	if from != nil && s.halfTaken != nil && s.halfTaken.after(from) {
+		from = s.halfTaken
+	}
+	if from != nil && b != s.using && !b.byHand && s.clockSure && slices.Compare(version[:], []int64{s.using.epoch, s.using.serial}) > 0 &&
+		from.mass(b, b.made) && from.mass(b, time.Now()) { // it may have been taken before a kill
 		s.violate("I4: bundle %d.%d in use removes a mass unconfirmed", epoch, serial)
 	}
 	if b != s.using {

@@ -166,8 +166,18 @@ func (s *sim) taken(before cache.Seen) {
 		return
 	}
 	version := cache.Seen{Epoch: b.epoch, Serial: b.serial}
-	if aside := s.using == nil || before != (cache.Seen{Epoch: s.using.epoch, Serial: s.using.serial}); aside && seen == before {
-		seen = version // it was killed before that was stored, and is found by who does without the newest
+	aside := true
+	if s.using != nil {
+		using := cache.Seen{Epoch: s.using.epoch, Serial: s.using.serial}
+		aside = using != using.Or(before.Epoch, before.Serial)
+	}
+	if seen == before && version != before && version == before.Or(b.epoch, b.serial) {
+		// It was killed before the version was stored.
+		b.byHand, s.halfTaken = true, b
+		if !aside {
+			return
+		}
+		seen = version // it is found by who does without the newest
 	}
 	if seen == before || version != seen {
 		return

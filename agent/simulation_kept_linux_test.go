@@ -58,5 +58,6 @@ func keptSeeds() []keptSeed {
 		{"opened-over-a-line-that-goes", 1795342441184274379, "an account was made anew over a line in its home that should have gone and had not", true},
 		{"made-after-it-was-forgotten", 1795357551673650505, "an agent was killed while a tool made an account, the next one had another uid for the name, and the ledger forgot what the tool then made", false},
 		{"opened-without-a-home", 1795359203546481275, "whose account was closed before it had a home, and opened by others, was let in again without one", false},
+		{"switch-before-a-home-made-anew", 1795359915541059321, "sshd was switched to home mode before our lines were in a home that the same plan made for an account without one", false},
 	}
 }

@@ -57,10 +57,11 @@ type sim struct {
 	killLoop        int     // how many starts it will not survive
 	crashes         map[*simBundle]int
 	full, frozen    bool
-	sshd            bool // the drop-in is wanted
-	byHand          bool // apply took a bundle that the running agent has not looked for
-	asked           bool // somebody with root asks for this by name
-	disabling       bool // and wants that nobody gets in by our keys
+	sshd            bool       // the drop-in is wanted
+	halfTaken       *simBundle // apply was killed when it had stored it, and not its version
+	byHand          bool       // apply took a bundle that the running agent has not looked for
+	asked           bool       // somebody with root asks for this by name
+	disabling       bool       // and wants that nobody gets in by our keys
 	using, held     *simBundle
 	heldUnsure      bool     // the disk was full, or a kill came: a new start may not know of it
 	newest          [2]int64 // ever in use

@@ -232,9 +232,10 @@ func (d *differ) giveBlocks() {
 	for _, g := range d.admitted {
 		path, lines := d.layout.InHome(g.Username), blockOf(g)
 		own, b := d.owned.Accounts[g.Username], d.have.Blocks[g.Username]
-		_, exists := d.have.Accounts[g.Username.String()]
+		account, exists := d.have.Accounts[g.Username.String()]
+		comes := !exists || !d.opened(g.Username) || d.closedHomeless(account, g.Grant) // the plan opens or makes account and home
 		switch {
-		case own.Block && b.Err != nil && exists && d.opened(g.Username): // else the plan opens or makes account and home
+		case own.Block && b.Err != nil && !comes:
 			d.plan.Refused = append(d.plan.Refused, Refused{g.Username.String(), b.Err})
 		case !d.keysWritten[path] && (b.Lines != string(lines) || b.Found != (len(lines) > 0)):
 			d.step(Step{Op: OpWriteBlock, User: g.Username, UID: g.UID, Path: path, Keys: lines})
