@@ -55,6 +55,7 @@ type simPlane struct {
 	down          time.Time       // until then it does not answer
 	tells         bool            // what time it is
 	hostile       [][]byte        // what comes instead, once each
+	came          []byte          // what came instead the last time
 	answered      int             // answers to an agent that did not fail
 	made          int             // bundles
 	rolledBack    bool            // it works from a backup
@@ -75,9 +76,8 @@ func (p *simPlane) Bundle(_ context.Context, epoch, serial int64, _ time.Duratio
 	}
 	p.answered++
 	if len(p.hostile) > 0 {
-		sealed := p.hostile[0]
-		p.hostile = p.hostile[1:]
-		return sealed, true, nil
+		p.came, p.hostile = p.hostile[0], p.hostile[1:]
+		return p.came, true, nil
 	}
 	if epoch == p.newest.epoch && serial == p.newest.serial {
 		return nil, false, nil

@@ -322,7 +322,7 @@ func (s *sim) died() {
 		s.people()
 	}
 	sealed, _ := s.dir.Bundle()
-	for b := range map[*simBundle]bool{s.using: true, s.plane.newest: true, s.plane.bundleOf(sealed): true} {
+	for b := range map[*simBundle]bool{s.using: true, s.plane.newest: true, s.plane.bundleOf(sealed): true, s.plane.bundleOf(s.plane.came): true} {
 		if b != nil {
 			s.crashes[b]++
 		}
