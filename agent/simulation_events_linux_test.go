@@ -148,6 +148,7 @@ func (s *sim) takeByHand() {
 			_, _ = a.Pass(s.t.Context())
 		}
 	})
+	s.stored()                                 // by an agent that starts it is known what apply heard
 	s.silentSince, s.silenceSure = since, sure // of the agent that runs
 	s.taken(before)                            // also where it was killed after that
 	if s.using != nil && held.after(s.using) { // it may be one of a control plane that was rolled back

@@ -75,6 +75,7 @@ func (p *simPlane) Bundle(_ context.Context, epoch, serial int64, _ time.Duratio
 		return nil, false, errors.New("connection refused")
 	}
 	p.answered++
+	p.came = nil
 	if len(p.hostile) > 0 {
 		p.came, p.hostile = p.hostile[0], p.hostile[1:]
 		return p.came, true, nil
