@@ -114,3 +114,47 @@ create account alice (uid 20001): its making was cut short, no home
 `},
 	})
 }
+
+// TestDiff_begun: an account whose making was begun may be there by the time of the step,
+// and is ours then. If it was begun for another user, what comes of that goes first.
+func TestDiff_begun(t *testing.T) {
+	t.Parallel()
+	alice := mustName(t, "alice")
+	const retire, create, again = "remove account alice (uid 20002), keep its home as /home/alice.20002", "create account alice (uid 20001)", " again"
+	for name, c := range map[string]struct {
+		owned plan.Owned
+		want  []string
+	}{
+		"new":              {want: []string{create}},
+		"begun":            {plan.Owned{UID: 20001, State: plan.Intended}, []string{create + again}},
+		"begun-for-others": {plan.Owned{UID: 20002, State: plan.Intended}, []string{retire, create}},
+		"uid-of-others":    {plan.Owned{UID: 1000, State: plan.Intended}, []string{create}},
+		"made":             {plan.Owned{UID: 20001, State: plan.Present}, []string{create}},
+		"made-for-others":  {plan.Owned{UID: 20002, State: plan.Present}, []string{create}},
+		"revoked":          {plan.Owned{UID: 20001, State: plan.Revoked}, []string{create}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			have, owned := fresh(), plan.NewLedger()
+			if c.owned.UID != 0 {
+				owned.Accounts[alice] = c.owned
+			}
+			var made []string
+			for range 2 {
+				p := plan.Diff(have, plan.Desired{Grants: []authz.Grant{grant(t, "alice", 20001, false)}}, owned, layout)
+				for _, s := range p.Steps {
+					switch text := s.String(); {
+					case s.Again:
+						made = append(made, text+again)
+					case s.Op == plan.OpCreateAccount, s.Op == plan.OpRetire:
+						made = append(made, text)
+					}
+				}
+				apply(t, &have, &owned, p)
+			}
+			if diff := cmp.Diff(c.want, made); diff != "" {
+				t.Errorf("two plans (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
